@@ -1,8 +1,9 @@
 //! Answers of a model as they pass through: as many at once, in how many pieces a second, how long a piece takes from the
 //! model's write to whoever passes it on, and how soon the model hears that nobody waits any more.
 //!
-//! `cargo bench --bench answers`: some 15 seconds. Not criterion: what counts is each single piece. The model is another
-//! process of this program, with one thread, which writes into each piece when it does.
+//! `cargo bench --bench answers`: some 15 seconds, 2,000 answers that begin within two seconds; `-- --answers 1000` of
+//! another number, `-- --begin-at-once` of answers that all begin in one moment. Not criterion: what counts is each single
+//! piece. The model is another process of this program, with one thread, which writes into each piece when it does.
 
 #![expect(clippy::print_stdout, reason = "a bench says what it found")]
 
@@ -21,8 +22,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, interval_at};
 
-/// Answers at once, pieces of each, and the time between two of them: 50 a second for ten seconds.
+/// Answers at once, unless the command says otherwise; the time between the beginnings of two of them; pieces of each,
+/// and the time between two of these: 50 a second for ten seconds.
 const ANSWERS: usize = 2_000;
+const BEGIN_EVERY: Duration = Duration::from_millis(1);
 const PIECES: usize = 500;
 const BETWEEN: Duration = Duration::from_millis(20);
 /// Answers that are given up, one after the other.
@@ -159,11 +162,19 @@ fn processor_time() -> f64 {
         / 1e9
 }
 
-async fn measure(assistant: OpenAi, mut says: BufReader<ChildStdout>) {
-    let before = processor_time();
-    let answers: Vec<_> = (0..ANSWERS)
-        .map(|number| tokio::spawn(delays(ask(&assistant, number))))
-        .collect();
+async fn measure(
+    assistant: OpenAi,
+    mut says: BufReader<ChildStdout>,
+    count: usize,
+    begin_every: Duration,
+) {
+    let (before, begin) = (processor_time(), Instant::now());
+    let mut answers = Vec::new();
+    for number in 0..count {
+        let after = begin_every * u32::try_from(number).expect("some thousands");
+        tokio::time::sleep_until(begin + after).await;
+        answers.push(tokio::spawn(delays(ask(&assistant, number))));
+    }
     let (mut first, mut all, mut whole) = (Vec::new(), Vec::new(), 0);
     for answer in answers {
         let delays = answer.await.expect("no panic");
@@ -172,7 +183,7 @@ async fn measure(assistant: OpenAi, mut says: BufReader<ChildStdout>) {
         all.extend(delays);
     }
     let spent = processor_time() - before;
-    println!("{whole} of {ANSWERS} answers whole, {PIECES} pieces each, 50 a second");
+    println!("{whole} of {count} answers whole, {PIECES} pieces each, 50 a second");
     let per_piece = spent * 1e6 / all.len() as f64;
     println!("processor time of a piece: {per_piece:.1} µs");
     print("first piece, written to passed on", first);
@@ -185,7 +196,9 @@ async fn measure(assistant: OpenAi, mut says: BufReader<ChildStdout>) {
         let given_up = now();
         drop(replies);
         line.clear();
-        says.read_line(&mut line).expect("when it was closed");
+        // Not on a thread whose tasks nobody else takes: one of them closes the connection.
+        let closed_at = tokio::task::block_in_place(|| says.read_line(&mut line));
+        closed_at.expect("when it was closed");
         let at: u64 = line.trim().parse().expect("a time");
         closed.push(at.saturating_sub(given_up));
     }
@@ -197,10 +210,22 @@ fn main() {
         let runtime = Builder::new_current_thread().enable_all().build();
         return runtime.expect("a runtime").block_on(model());
     }
+    let arguments: Vec<String> = std::env::args().collect();
+    let count = arguments.windows(2).find_map(|pair| match pair {
+        [name, count] if name == "--answers" => Some(count.parse().expect("a number")),
+        _ => None,
+    });
+    let count = count.unwrap_or(ANSWERS);
+    let is_at_once = arguments.iter().any(|name| name == "--begin-at-once");
+    let begin_every = if is_at_once {
+        Duration::ZERO
+    } else {
+        BEGIN_EVERY
+    };
     let (mut child, says, address) = model_of_its_own();
     let mut settings = AssistantSettings {
         kind: AssistantKind::OpenAi,
-        concurrency: ANSWERS,
+        concurrency: count,
         ..AssistantSettings::default()
     };
     settings.openai.base_url = format!("http://{address}/v1");
@@ -211,7 +236,7 @@ fn main() {
     let assistant = OpenAi::new(&settings, &Arc::new(Metrics::new()), None);
     let assistant = assistant.expect("good settings");
     runtime.block_on(async {
-        tokio::spawn(measure(assistant, says))
+        tokio::spawn(measure(assistant, says, count, begin_every))
             .await
             .expect("no panic")
     });

@@ -138,6 +138,7 @@
 //! | what Redis keeps of a room | `history.capacity`, `history.bytes_max`, `history.expiry` | [`bridge`] |
 //! | what Redis keeps of all rooms | `archive.bytes_max`, `archive.expiry`, for each Redis | [`bridge`] |
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
+//! | what was said last in which room | `bridge.marks_capacity`, `bridge.marks_expiry`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | what is said and not written to the archive yet; its journal, and who reads it | `archive.queue_bytes`; `archive.bytes_max`, `archive.expiry`; `archive.readers`, `archive.reader_names` | [`archive`] |
 //! | messages being vetted | `vet.queue_bytes`, `vet.concurrency`, `vet.concurrency_per_business`, `vet.timeout`; one of each connection | [`vetting`] |
@@ -306,6 +307,9 @@ pub mod internal {
     }
     pub mod assistant {
         pub use crate::assistant::{Dispatcher, OpenAi};
+        pub mod probe {
+            pub use crate::assistant::probe::{ProbeOutcome, probe};
+        }
     }
     pub mod chat {
         pub use crate::chat::{DjangoPeer, Set, django, echo, guide, relay};

@@ -130,8 +130,10 @@ metrics! {
     bridge_echoes: Counter = counter("bridge_echoes") "Own envelopes that came back, dropped; with streams, own publications that had been delivered before";
     bridge_duplicates: Counter = counter("bridge_duplicates") "Publications that arrived a second time, dropped; with streams, also those sent once more after a failover had lost them";
     bridge_gaps: Counter = counter("bridge_gaps") "Publications of other nodes that never arrived, counted exactly";
+    bridge_digests: Counter = counter("bridge_digests") "Digests of marks, and questions for them, that this node published (`pubsub`)";
+    bridge_marks_forgotten: Counter = counter("bridge_marks_forgotten") "Rooms whose last number was forgotten for want of room (`bridge.marks_capacity`): of one that has ended since, a node that returns does not count what it missed at the end";
     bridge_dropped: Labelled = labelled("bridge_dropped", "cause") "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`, `refused` by Redis, not answered by it at `shutdown`";
-    bridge_outbox: Gauge = gauge("bridge_outbox") "Publications and marks on their way to Redis";
+    bridge_outbox: Gauge = gauge("bridge_outbox") "Publications on their way to Redis";
     bridge_outbox_bytes: Gauge = gauge_of_bytes("bridge_outbox") "Their frames";
     bridge_subscriptions: Gauges = gauges("bridge_subscriptions", "state") "Rooms wanted and rooms confirmed by Redis";
     bridge_canary: Seconds = seconds("bridge_canary", "link") "Time of the last canary through Redis and back";
@@ -154,7 +156,8 @@ metrics! {
     channels_ignored: Labelled = labelled("channels_ignored", "reason") "Events without effect, by reason";
     channels_poison: Labelled = labelled("channels_poison", "reason") "Messages that could not be read, dropped, by reason";
     channels_sent: Labelled = labelled("channels_sent", "to") "Users' messages that reached the site, by destination: `worker` or `group`";
-    channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`";
+    channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer core: `cut`, one that may have been on its way when the connection broke; in layer pubsub: `lagged` reader, full `mailbox`";
+    channels_foreign_keys: Labelled = labelled("channels_foreign_keys", "whose") "Keys of the site's Redis that hold something else, as often as they were met: a `group` that cannot be joined, or the node's `own`, which were deleted";
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
     auth_jwks: Labelled = labelled("auth_jwks", "outcome") "Fetches of the JWK set at the address of `auth.jwt.jwks`, by outcome: a `set`, `no_answer`, an answer that is `no_set`; and sets that counted no more, `too_old` (`auth.jwt.jwks_max_age`)";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";

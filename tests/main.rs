@@ -51,6 +51,8 @@ mod hostile; // broken frames and rude sockets beside two canary rooms
 #[cfg(test)]
 mod http; // what HTTP asks of both listeners: targets, half-closes, idle connections
 #[cfg(test)]
+mod kept; // neighbours that close a connection which was kept
+#[cfg(test)]
 mod library; // a program's own consumers and assistant
 #[cfg(test)]
 mod limits; // rates, caps, sizes, timeouts

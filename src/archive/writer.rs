@@ -128,6 +128,8 @@ impl Writer {
                 }
             }
             self.trim();
+            // What came during the write is no more than a few: a transaction costs as much as a hundred events.
+            self.gather();
         }
     }
 

@@ -18,6 +18,7 @@ mod memory;
 mod meta;
 mod openai;
 mod passage;
+pub(crate) mod probe;
 mod prompts;
 mod remote;
 mod site_context;
@@ -300,6 +301,9 @@ pub enum Error {
         /// What is wrong with it.
         what: Box<str>,
     },
+    /// The system gives no runtime to ask with.
+    #[error("no runtime: {0}")]
+    Runtime(#[source] std::io::Error),
     /// The knowledge file breaks a rule.
     #[error("{}:{line}: {problem}", path.display())]
     Knowledge {

@@ -14,7 +14,7 @@ use crate::http_client::{ClientLimits, HttpClient, RequestError, Trust};
 use crate::metrics::{Metrics, count, declare};
 use crate::name::RoomName;
 use crate::protocol::Sender;
-use crate::redis::log_limiter::LogLimiter;
+use crate::redis::log_limiter::FaultLines;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue};
@@ -55,17 +55,10 @@ pub(super) struct SiteContext {
     host: Option<HeaderValue>,
     /// Marked as a secret.
     authorization: HeaderValue,
-    health: Mutex<ContextHealth>,
+    /// What the log has been told of it.
+    lines: Mutex<FaultLines<&'static str>>,
     metrics: Arc<Metrics>,
     clock: Clock,
-}
-
-/// What the log has been told of the site.
-#[derive(Debug, Default)]
-struct ContextHealth {
-    /// Why the last room had no answer; `None` if it had one.
-    fault: Option<&'static str>,
-    lines: LogLimiter,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +106,7 @@ impl SiteContext {
                 .map_err(|_invalid| fault("assistant.openai.context_host", "is no host"))?,
             authorization: bearer(config.api.token.as_ref())
                 .ok_or_else(|| fault("api.token", "is unset, or no token"))?,
-            health: Mutex::default(),
+            lines: Mutex::default(),
             metrics: Arc::clone(metrics),
             clock: Clock::start(),
         }))
@@ -159,12 +152,9 @@ impl SiteContext {
 
     /// Tells the log when the site ceases to say, and when it does again.
     fn note(&self, fault: Option<&'static str>) {
-        let mut health = self.health.lock();
-        if health.fault == fault || !health.lines.is_due(self.clock.now()) {
+        if !self.lines.lock().is_due(fault, self.clock.now()) {
             return;
         }
-        health.fault = fault;
-        drop(health);
         match fault {
             Some(cause) => tracing::warn!(
                 cause,

@@ -33,7 +33,19 @@ impl Arrivals {
     /// Reads until the connection is gone.
     pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> LinkFailure {
         loop {
-            match messages.next().await {
+            self.mode.take_held(&self.link);
+            let event = match self.mode.held_until() {
+                None => messages.next().await,
+                Some(due) => {
+                    let pause = due.since(self.link.clock.now());
+                    tokio::select! {
+                        biased;
+                        event = messages.next() => event,
+                        () = tokio::time::sleep(pause) => continue,
+                    }
+                }
+            };
+            match event {
                 SubscriptionEvent::Message { channel, bytes } => self.take(&channel, &bytes).await,
                 SubscriptionEvent::Lagged(count) => {
                     self.link.metrics.bridge_lagged.inc_by(count);
@@ -50,7 +62,9 @@ impl Arrivals {
             mode,
             context,
         } = self;
-        if channel == link.nodes_channel {
+        if channel == link.nodes_channel && mode.hear_letter(link, context, bytes) {
+            // About marks.
+        } else if channel == link.nodes_channel {
             match link.inquiries.hear_question(bytes) {
                 Some(asked) => drop(tokio::spawn(respond(
                     Arc::clone(link),

@@ -2,12 +2,13 @@
 
 use super::envelope::NodeId;
 use super::inquiry::Inquiries;
+use super::marks::Marks;
 use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
 use super::roll::{Company, nodes_channel};
-use crate::clock::{Clock, SharedDuration};
-use crate::config::Config;
+use crate::clock::{Clock, Millis, SharedDuration};
+use crate::config::{BridgeMode, Config};
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::redis::client::RedisClient;
@@ -19,11 +20,29 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A room in mode `pubsub`.
+#[derive(Debug, Default)]
+pub(super) struct HeardRoom {
+    /// Who said what there, of the other nodes.
+    origins: Origins,
+    /// The others were asked once where they are in it.
+    is_entered: bool,
+}
+
+/// Canaries, as proofs of what arrived.
+#[derive(Debug, Default)]
+struct Proof {
+    /// The last one that left, and when.
+    sent: (u64, Millis),
+    /// When the last one left that came back: what was published before has arrived.
+    proven: Option<Millis>,
+}
+
 /// What is known of a room over one Redis, by the mode.
 #[derive(Debug)]
 pub(super) enum RoomState {
-    /// Who said what there, of the other nodes.
-    Pubsub(Box<Origins>),
+    /// What was heard there of the other nodes.
+    Pubsub(Box<HeardRoom>),
     /// Where this node is in the room's stream.
     Streams(Box<RoomOrder>),
 }
@@ -52,6 +71,7 @@ pub(super) struct RedisLink {
     pub(super) inquiries: Arc<Inquiries>,
     /// Where commands go while a session lasts.
     client: Mutex<Option<Arc<dyn RedisClient>>>,
+    proof: Mutex<Proof>,
     pub(super) node: NodeId,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -74,9 +94,16 @@ impl RedisLink {
         let settings = &config.bridge;
         let label = health::label(place);
         let (up, took) = (&metrics.bridge_up, &metrics.bridge_canary);
+        // A stream says itself where it ends.
+        let rooms = match settings.mode {
+            BridgeMode::Streams => 0,
+            BridgeMode::Off | BridgeMode::Pubsub => settings.marks_capacity,
+        };
+        let marks = Marks::new(rooms, settings.marks_expiry);
+        let (entries, bytes) = (settings.outbox_capacity, settings.outbox_bytes);
         Self {
             label,
-            outbox: Arc::new(Outbox::new(settings.outbox_capacity, settings.outbox_bytes)),
+            outbox: Arc::new(Outbox::new(entries, bytes, marks)),
             rooms: Subscriptions::new(settings.linger, settings.confirm_timeout, &boot.randomness),
             canary_channel,
             nodes_channel: nodes_channel(&deployment.prefix),
@@ -85,6 +112,7 @@ impl RedisLink {
             company: Arc::clone(company),
             inquiries: Arc::clone(inquiries),
             client: Mutex::default(),
+            proof: Mutex::default(),
             node: boot.node,
             clock,
             metrics: Arc::clone(metrics),
@@ -102,10 +130,19 @@ impl RedisLink {
         visit: impl FnOnce(&mut Origins) -> R,
     ) -> Option<R> {
         let visit = |state: &mut RoomState| match state {
-            RoomState::Pubsub(origins) => Some(visit(origins)),
+            RoomState::Pubsub(room) => Some(visit(&mut room.origins)),
             RoomState::Streams(_) => None,
         };
         self.rooms.visit(name, visit).flatten()
+    }
+
+    /// The room is entered; true the first time in its life here.
+    pub(super) fn enter(&self, name: &RoomName) -> bool {
+        let visit = |state: &mut RoomState| match state {
+            RoomState::Pubsub(room) => !std::mem::replace(&mut room.is_entered, true),
+            RoomState::Streams(_) => false,
+        };
+        self.rooms.visit(name.as_str(), visit).unwrap_or_default()
     }
 
     /// Runs `visit` on a room's order; `None` if the room is not wanted, or has none.
@@ -139,11 +176,28 @@ impl RedisLink {
         *self.client.lock() = client;
     }
 
+    /// A canary leaves.
+    pub(super) fn send_canary(&self, number: u64) {
+        self.proof.lock().sent = (number, self.clock.now());
+    }
+
     /// A canary came back.
     pub(super) fn see_canary(&self, bytes: &[u8]) {
-        if let Ok(bytes) = bytes.try_into() {
-            self.health.see_canary(u64::from_be_bytes(bytes));
+        let Ok(bytes) = bytes.try_into() else {
+            return;
+        };
+        let number = u64::from_be_bytes(bytes);
+        let mut proof = self.proof.lock();
+        if proof.sent.0 == number {
+            proof.proven = Some(proof.sent.1);
         }
+        drop(proof);
+        self.health.see_canary(number);
+    }
+
+    /// What was published before has arrived, for sure; `None` before the first canary.
+    pub(super) fn proven(&self) -> Option<Millis> {
+        self.proof.lock().proven
     }
 
     /// How this Redis is.

@@ -1,7 +1,7 @@
 //! What the ways to other nodes occupy at most, beside what the settings bound: the bridge's addends of
 //! `budget`, and what a history costs Redis.
 
-use super::origins::ORIGINS_MAX;
+use super::marks::held;
 use super::streams;
 
 /// The bridge's threads and connections, and one window of commands (7 KiB each) on the wire.
@@ -10,6 +10,13 @@ pub(crate) const LINK_BYTES: usize = 16 * 1024 * 1024;
 /// A publication in the outbox beside its frame: its entry there and on the wire, in lists that double as
 /// they grow.
 pub(crate) const OUTGOING_BYTES: usize = 256;
+
+/// A room in which this node spoke lately: its name, which may be long, its number, and its places by time and by
+/// incarnation, in tables that double as they grow.
+pub(crate) const MARK_BYTES: usize = 384;
+
+/// Digests of other nodes that are held for a moment.
+pub(crate) const DIGESTS_BYTES: usize = held::HELD_BYTES_MAX;
 
 /// An arrival: its slot in the client library's event channels, made at once, and its frame and envelope,
 /// within the library's read buffer.
@@ -26,7 +33,10 @@ pub(crate) const ENTRY_BYTES: usize = 128;
 
 /// A room's keys in Redis beside the messages: its stream, the node of it that is partly trimmed, and a field
 /// for each origin and for the room itself.
-pub(crate) const ROOM_BYTES: usize = 8 * 1024 + (ORIGINS_MAX + 1) * 256;
+pub(crate) const ROOM_BYTES: usize = 8 * 1024 + (STREAM_ORIGINS + 1) * 256;
+
+/// Nodes that `append.lua` remembers in a room.
+const STREAM_ORIGINS: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -17,10 +17,11 @@
 //! |---|---|
 //! | [`envelope`] | what nodes say to each other, as bytes |
 //! | [`origins`] | what is missing, what came twice |
+//! | `marks` | what was said last in which room, told in messages of many rooms |
 //! | `outbox` | from the data plane's push to Redis' answer |
 //! | `supervisor` | the way over one Redis, down or up |
 //! | `link` | what all that use it share |
-//! | `session` `arrivals` `canary` | one session of it |
+//! | `session` `arrivals` `subscribing` `canary` | one session of it |
 //! | `mode` | which of the two: |
 //! | `pubsub` | mode `pubsub`: what is missing is counted |
 //! | [`order`] | the order of all nodes in one room, decided |
@@ -38,6 +39,7 @@ mod canary;
 pub mod envelope;
 mod inquiry;
 mod link;
+mod marks;
 pub(crate) mod memory;
 mod mode;
 pub mod order;
@@ -50,6 +52,7 @@ mod rights;
 mod roll;
 mod session;
 pub(crate) mod streams;
+mod subscribing;
 mod supervisor;
 mod wall;
 

@@ -1,7 +1,7 @@
 //! What the nodes say to each other over one Redis goes by one of two modes, decided once at the start.
 
 use super::envelope::NodeId;
-use super::link::{RedisLink, RoomState};
+use super::link::{Boot, RedisLink, RoomState};
 use super::outbox::{Outgoing, RoomBatch, Sending, What};
 use super::pubsub::Pubsub;
 use super::read_context::ReadContext;
@@ -23,16 +23,18 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) enum Mode {
     /// What is published reaches whoever is there.
-    Pubsub(Pubsub),
+    Pubsub(Box<Pubsub>),
     /// One order of all nodes, and what was missed is read.
     Streams(Arc<Streams>),
 }
 
 impl Mode {
     /// The mode of the configuration; names at Redis begin with `prefix`.
-    pub(super) fn new(config: &Config, prefix: &str) -> Self {
+    pub(super) fn new(config: &Config, prefix: &str, boot: &Boot) -> Self {
         match config.bridge.mode {
-            BridgeMode::Off | BridgeMode::Pubsub => Self::Pubsub(Pubsub::new(prefix)),
+            BridgeMode::Off | BridgeMode::Pubsub => {
+                Self::Pubsub(Box::new(Pubsub::new(prefix, boot, &config.bridge)))
+            }
             BridgeMode::Streams => Self::Streams(Arc::new(Streams::new(config, prefix))),
         }
     }
@@ -108,6 +110,55 @@ impl Mode {
         }
     }
 
+    /// Tells the marks of this node's rooms, and asks for those of others; for ever, where there are none.
+    pub(super) async fn tell(
+        &self,
+        link: &RedisLink,
+        broker: &Broker,
+        client: &dyn RedisClient,
+    ) -> LinkFailure {
+        match self {
+            Self::Pubsub(pubsub) => Box::pin(pubsub.tell(link, broker, client)).await,
+            Self::Streams(_) => std::future::pending().await,
+        }
+    }
+
+    /// The node goes down, and everything it said has left: the marks of that, too.
+    pub(super) async fn tell_last(&self, link: &RedisLink, client: &dyn RedisClient) {
+        if let Self::Pubsub(pubsub) = self {
+            // Whoever does not hear them counts less; nobody is left here to try again.
+            drop(pubsub.tell_last(link, client).await);
+        }
+    }
+
+    /// Takes in what came where all nodes speak; false if it was nothing of this mode.
+    pub(super) fn hear_letter(
+        &self,
+        link: &RedisLink,
+        context: &mut ReadContext,
+        bytes: &[u8],
+    ) -> bool {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.hear_letter(link, context, bytes),
+            Self::Streams(_) => false,
+        }
+    }
+
+    /// When the next thing is due that came and is held.
+    pub(super) fn held_until(&self) -> Option<Millis> {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.held_until(),
+            Self::Streams(_) => None,
+        }
+    }
+
+    /// Takes in what was held and is due.
+    pub(super) fn take_held(&self, link: &RedisLink) {
+        if let Self::Pubsub(pubsub) = self {
+            pubsub.take_held(link);
+        }
+    }
+
     /// Reads gaps, and looks after who waits for an order; for ever, where there is neither.
     pub(super) async fn recover(
         &self,
@@ -128,15 +179,17 @@ impl Mode {
 
     /// A session begins.
     pub(super) fn begin(&self, link: &RedisLink) {
-        if let Self::Streams(streams) = self {
-            streams.begin(link);
+        match self {
+            Self::Pubsub(pubsub) => pubsub.begin(link),
+            Self::Streams(streams) => streams.begin(link),
         }
     }
 
     /// A session is over.
     pub(super) fn went_down(&self, link: &RedisLink, broker: &Broker) {
-        if let Self::Streams(streams) = self {
-            streams.went_down(link, broker);
+        match self {
+            Self::Pubsub(pubsub) => pubsub.went_down(link),
+            Self::Streams(streams) => streams.went_down(link, broker),
         }
     }
 
@@ -148,10 +201,17 @@ impl Mode {
     }
 
     /// Redis has subscribed these rooms.
-    pub(super) async fn subscribed(&self, link: &RedisLink, broker: &Broker, names: &[RoomName]) {
+    pub(super) fn subscribed(&self, link: &RedisLink, broker: &Broker, names: &[RoomName]) {
         match self {
-            Self::Pubsub(_) => Pubsub::subscribed(link, broker, names).await,
+            Self::Pubsub(pubsub) => pubsub.subscribed(link, broker, names),
             Self::Streams(streams) => streams.subscribed(link, names),
+        }
+    }
+
+    /// Redis has subscribed all rooms that are known.
+    pub(super) fn caught_up(&self, link: &RedisLink) {
+        if let Self::Pubsub(pubsub) = self {
+            pubsub.caught_up(link);
         }
     }
 
@@ -165,7 +225,7 @@ impl Mode {
         match self {
             Self::Pubsub(pubsub) => {
                 let publish = |parcel: RoomBatch| SentCommand {
-                    answer: client.publish(pubsub.channel(parcel.room.name()), parcel.envelope),
+                    answer: pubsub.publish(link, client, parcel),
                     rooms: Vec::new(),
                 };
                 parcels.into_iter().map(publish).collect()
@@ -232,6 +292,7 @@ impl Mode {
     ) -> Result<(), LinkFailure> {
         match self {
             Self::Pubsub(_) => {
+                link.send_canary(number);
                 let bytes = number.to_be_bytes().to_vec().into();
                 client.publish(link.canary_channel.clone(), bytes).await?;
                 Ok(())
@@ -242,8 +303,9 @@ impl Mode {
 
     /// Arrivals were lost, of whichever rooms.
     pub(super) fn doubt_all(&self, link: &RedisLink) {
-        if let Self::Streams(streams) = self {
-            streams.doubt_all(link);
+        match self {
+            Self::Pubsub(pubsub) => pubsub.lagged(link),
+            Self::Streams(streams) => streams.doubt_all(link),
         }
     }
 

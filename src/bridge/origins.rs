@@ -6,14 +6,25 @@
 //! given out, so that a loss at the end is counted too. A node heard for the first time has a
 //! baseline and no gap: what it said before was for others.
 //!
-//! Pure. Bound: [`ORIGINS_MAX`] nodes a room; the one not heard for longest makes room.
+//! A room of a node that has died leaves its last number to one mark that is late: the room of that
+//! name that came after it may have spoken first.
+//!
+//! Pure. Bound: [`ORIGINS_MAX`] nodes a room, as many as the roll holds. From [`ORIGINS_KEPT`] on, those not
+//! heard for [`SILENT`] make room whenever the list grows (each boot of a node is a node of its own, so rolling
+//! restarts add some); at the bound the one not heard for longest does.
 
 use super::envelope::{EnvelopeHead, NodeId};
 use crate::clock::Millis;
+use std::time::Duration;
 
-/// Nodes remembered in one room. Each boot of a node is a node of its own, so rolling restarts add
-/// some; 64 nodes that really share a room are far beyond a support chat.
-pub const ORIGINS_MAX: usize = 64;
+/// Nodes remembered in one room.
+pub const ORIGINS_MAX: usize = 1024;
+
+/// So many are remembered however long they say nothing.
+pub const ORIGINS_KEPT: usize = 64;
+
+/// A node that has said nothing for so long is the first to be forgotten.
+pub const SILENT: Duration = Duration::from_secs(600);
 
 /// What an arriving publication is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +44,15 @@ struct Origin {
     epoch: u64,
     incarnation: u64,
     last: u64,
+    /// The incarnation before, 0 if none is known, and its last number: a late mark may say more.
+    before: (u64, u64),
     heard: Millis,
 }
 
 /// The other nodes of one room.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
+    /// By node.
     known: Vec<Origin>,
 }
 
@@ -66,7 +80,7 @@ impl Origins {
             return 0;
         };
         if origin.advance(head, number).is_none() {
-            return 0;
+            return origin.mark_before(head, number);
         }
         let missed = origin.missed(head, number);
         origin.take(head, number);
@@ -87,30 +101,45 @@ impl Origins {
 
     /// The node, or `None` after it has been taken in with `number` as its baseline.
     fn find(&mut self, head: &EnvelopeHead, number: u64, now: Millis) -> Option<&mut Origin> {
-        let place = self
-            .known
-            .iter()
-            .position(|origin| origin.node == head.node);
-        if let Some(place) = place {
+        let place = self.place(head.node);
+        if let Ok(place) = place {
             let origin = self.known.get_mut(place)?;
             origin.heard = now;
             return Some(origin);
         }
-        if self.known.len() >= ORIGINS_MAX {
-            let oldest = (0..self.known.len())
-                .min_by_key(|&place| self.known.get(place).map(|origin| origin.heard));
-            if let Some(oldest) = oldest {
-                self.known.swap_remove(oldest);
-            }
-        }
-        self.known.push(Origin {
+        self.make_room(now);
+        let origin = Origin {
             node: head.node,
             epoch: head.epoch,
             incarnation: head.incarnation,
             last: number,
+            before: (0, 0),
             heard: now,
-        });
+        };
+        if let Err(place) = self.place(head.node) {
+            self.known.insert(place, origin);
+        }
         None
+    }
+
+    fn place(&self, node: NodeId) -> Result<usize, usize> {
+        self.known.binary_search_by_key(&node, |origin| origin.node)
+    }
+
+    /// Before one more is taken in.
+    fn make_room(&mut self, now: Millis) {
+        let grows = self.known.len() == self.known.capacity();
+        if grows && self.known.len() >= ORIGINS_KEPT || self.known.len() >= ORIGINS_MAX {
+            self.known.retain(|origin| now.since(origin.heard) < SILENT);
+        }
+        if self.known.len() < ORIGINS_MAX {
+            return;
+        }
+        let places = self.known.iter().enumerate();
+        let oldest = places.min_by_key(|(_, origin)| origin.heard);
+        if let Some((oldest, _)) = oldest {
+            self.known.remove(oldest);
+        }
     }
 }
 
@@ -140,7 +169,32 @@ impl Origin {
         }
     }
 
+    /// A mark of the past: what it counts of an incarnation that has ended, and that nobody counted.
+    /// Marks of one node come in the order of its incarnations.
+    fn mark_before(&mut self, head: &EnvelopeHead, number: u64) -> u64 {
+        let (incarnation, last) = self.before;
+        if head.epoch != self.epoch
+            || incarnation == 0
+            || head.incarnation < incarnation
+            || head.incarnation >= self.incarnation
+        {
+            return 0;
+        }
+        let known = if head.incarnation == incarnation {
+            last
+        } else {
+            0
+        };
+        self.before = (head.incarnation, number.max(known));
+        number.saturating_sub(known)
+    }
+
     fn take(&mut self, head: &EnvelopeHead, number: u64) {
+        if head.epoch > self.epoch {
+            self.before = (0, 0);
+        } else if head.incarnation > self.incarnation {
+            self.before = (self.incarnation, self.last);
+        }
         self.epoch = head.epoch;
         self.incarnation = head.incarnation;
         self.last = number;
@@ -218,22 +272,82 @@ mod tests {
         assert_eq!(origins.mark(&head(1, 1, 1), 99, Millis(0)), 0);
     }
 
-    #[test]
-    fn nodes_are_counted_apart_and_the_one_not_heard_for_longest_makes_room() {
-        let mut origins = Origins::default();
-        for node in 0..=u8::try_from(ORIGINS_MAX).unwrap() {
-            origins.message(&head(node, 1, 1), 1, Millis(u64::from(node)));
+    fn many(node: usize) -> EnvelopeHead {
+        let mut id = [0; 16];
+        // Not in order.
+        id[..8].copy_from_slice(
+            &(node as u64)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .to_be_bytes(),
+        );
+        EnvelopeHead {
+            node: NodeId(id),
+            epoch: 1,
+            incarnation: 1,
         }
+    }
+
+    #[test]
+    fn many_nodes_that_speak_in_turn_are_all_remembered_and_every_hole_is_counted() {
+        let mut origins = Origins::default();
+        for round in 1..=10_u64 {
+            for node in 0..500 {
+                // One of each three messages is lost.
+                let heard = origins.message(&many(node), round * 3, Millis(round * 1_000));
+                let missed = if round == 1 { 0 } else { 2 };
+                assert_eq!(heard, Novelty::Fresh { missed }, "{node} in round {round}");
+            }
+        }
+        assert_eq!(origins.len(), 500);
+    }
+
+    #[test]
+    fn at_the_bound_those_that_say_nothing_for_minutes_make_room_before_the_others() {
+        let mut origins = Origins::default();
+        let later = Millis(0) + SILENT;
+        for node in 0..ORIGINS_MAX {
+            let now = if node < 10 { Millis(0) } else { later };
+            origins.message(&many(node), 5, now);
+        }
+        origins.message(&many(ORIGINS_MAX), 1, later);
+        assert_eq!(origins.len(), ORIGINS_MAX - 10 + 1);
+        for node in 10..ORIGINS_MAX {
+            let heard = origins.message(&many(node), 7, later);
+            assert_eq!(heard, Novelty::Fresh { missed: 1 }, "{node}");
+        }
+        for node in 0..9 {
+            assert_eq!(origins.message(&many(node), 9, later), FRESH, "forgotten");
+        }
+        // Full again, and everybody speaks: the one not heard for longest goes.
         assert_eq!(origins.len(), ORIGINS_MAX);
-        assert_eq!(
-            hear(&mut origins, head(1, 1, 1), &[1]),
-            [Novelty::Duplicate]
-        );
-        assert_eq!(
-            hear(&mut origins, head(0, 1, 1), &[1]),
-            [FRESH],
-            "forgotten"
-        );
+        origins.message(&many(ORIGINS_MAX + 1), 1, later + Duration::from_secs(1));
+        assert_eq!(origins.len(), ORIGINS_MAX);
+    }
+
+    #[test]
+    fn restarts_of_nodes_leave_a_short_list() {
+        let mut origins = Origins::default();
+        for boot in 0..5_000 {
+            origins.message(&many(boot), 1, Millis(0) + SILENT * boot as u32);
+        }
+        assert!(origins.len() <= 2 * ORIGINS_KEPT, "{}", origins.len());
+    }
+
+    #[test]
+    fn a_late_mark_counts_the_end_of_a_room_that_has_died_and_come_back() {
+        let mut origins = Origins::default();
+        hear(&mut origins, head(1, 1, 4), &[1, 2, 3]);
+        assert_eq!(hear(&mut origins, head(1, 1, 9), &[1]), [FRESH]);
+        assert_eq!(origins.mark(&head(1, 1, 4), 5, Millis(0)), 2);
+        assert_eq!(origins.mark(&head(1, 1, 4), 5, Millis(0)), 0, "once");
+        // A life between, of which nothing came.
+        assert_eq!(origins.mark(&head(1, 1, 6), 3, Millis(0)), 3);
+        assert_eq!(origins.mark(&head(1, 1, 6), 3, Millis(0)), 0, "once");
+        assert_eq!(origins.mark(&head(1, 1, 4), 7, Millis(0)), 0, "of the past");
+        // Where the first word was of this life, what was before it was for others.
+        let mut origins = Origins::default();
+        hear(&mut origins, head(1, 1, 9), &[1]);
+        assert_eq!(origins.mark(&head(1, 1, 4), 5, Millis(0)), 0);
     }
 
     proptest! {

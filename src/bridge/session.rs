@@ -5,7 +5,7 @@
 //! ends the session.
 //!
 //! A subscription is there once Redis has said so, see `redis`.
-//! Only then are members welcomed, and a hello asks the room's other nodes for their marks.
+//! Only then are members welcomed, and the room's other nodes asked for their marks.
 
 use super::arrivals::Arrivals;
 use super::canary;
@@ -14,12 +14,11 @@ use super::mode::Mode;
 use super::outbox::{OutboxBatch, Sending};
 use super::streams::reads::Reads;
 use super::streams::{SaidRooms, SentCommand};
+use super::subscribing::follow;
 use super::wall::wall_millis;
 use crate::broker::Broker;
-use crate::broker::uplink::Way;
 use crate::clock::Millis;
 use crate::metrics::count_all;
-use crate::name::RoomName;
 use crate::redis::NodeEnd;
 use crate::redis::client::{HandedOver, RedisClient, RedisConnection, check_role, hand_over};
 use crate::redis::failure::{CommandError, LinkFailure};
@@ -30,21 +29,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Rooms in one SUBSCRIBE: what Redis works off in well under a millisecond.
-const CHUNK: usize = 1_000;
-
-/// Rooms in one go on a cluster, where each is a command of its own that is waited for.
-const CLUSTER_CHUNK: usize = 100;
-
 /// Batches on the wire before the first is answered: one on its way there, one at work, one on its
 /// way back.
 const WINDOW: usize = 3;
-
-/// How often lingering rooms and waiting members are looked at.
-const TICK: Duration = Duration::from_millis(100);
-
-/// A room that has been quiet for so long says its mark.
-const MARK_AFTER: Duration = Duration::from_secs(2);
 
 /// A session that has proven itself with a canary.
 pub(super) struct LinkSession {
@@ -114,6 +101,7 @@ impl LinkSession {
             }),
             failure = send((link, mode), &*commands, sending, settle) => failure,
             failure = follow((link, mode), broker, &*subscriptions) => failure,
+            failure = mode.tell(link, broker, &*commands) => failure,
             failure = canary::watch((link, mode), &*commands, &self.slots) => failure,
             failure = mode.recover(link, broker, self.reads.as_mut()) => failure,
         }
@@ -131,7 +119,7 @@ impl LinkSession {
             loop {
                 sending.collect();
                 if !sending.has_unsent() {
-                    return;
+                    return mode.tell_last(link, &*self.commands.client).await;
                 }
                 let mut flight =
                     Flight::launch((link, mode), &*self.commands.client, batch(link, sending))
@@ -146,54 +134,6 @@ impl LinkSession {
         let time = ending.deadline.left(link.clock, link.timeout * 2);
         drop(tokio::time::timeout(time, flushed).await);
     }
-}
-
-/// Keeps the subscriptions as the rooms are.
-async fn follow(
-    (link, mode): (&RedisLink, &Mode),
-    broker: &Broker,
-    client: &dyn RedisClient,
-) -> LinkFailure {
-    loop {
-        if let Err(failure) = follow_once((link, mode), broker, client).await {
-            return failure;
-        }
-    }
-}
-
-async fn follow_once(
-    (link, mode): (&RedisLink, &Mode),
-    broker: &Broker,
-    client: &dyn RedisClient,
-) -> Result<(), LinkFailure> {
-    let due = link.rooms.due(link.clock.now());
-    for name in &due.overdue {
-        link.metrics.bridge_unconfirmed.inc();
-        broker.confirm(name, Way::Nodes);
-    }
-    for names in due.idle.chunks(CHUNK) {
-        let left = channels(mode, names);
-        client.unsubscribe(left).await?;
-    }
-    let chunk = if link.deployment.is_cluster {
-        CLUSTER_CHUNK
-    } else {
-        CHUNK
-    };
-    let wanted = link.rooms.take_wanted(chunk);
-    if wanted.is_empty() {
-        // A permit of `changed` is kept if it comes in between.
-        drop(tokio::time::timeout(TICK, link.rooms.changed.notified()).await);
-        return Ok(());
-    }
-    let channels = channels(mode, &wanted);
-    client.subscribe(channels).await?;
-    mode.subscribed(link, broker, &wanted).await;
-    Ok(())
-}
-
-fn channels(mode: &Mode, names: &[RoomName]) -> Vec<String> {
-    names.iter().map(|name| mode.channel(name)).collect()
 }
 
 /// One batch on the wire.
@@ -262,7 +202,6 @@ async fn send(
     sending.begin();
     mode.before_sending(link, sending, settle).await;
     let mut flights: VecDeque<Flight> = VecDeque::new();
-    let mut marks = tokio::time::interval(MARK_AFTER / 2);
     loop {
         sending.collect();
         while flights.len() < WINDOW && sending.has_unsent() {
@@ -271,10 +210,9 @@ async fn send(
         }
         mode.waits_since(flights.front().map(|flight| flight.launched));
         let has_room = flights.len() < WINDOW;
-        // In this order: a tick is rare, and what is filled is collected whatever else happens.
+        // In this order: what is filled is collected whatever else happens.
         tokio::select! {
             biased;
-            _ = marks.tick() => sending.mark_quiet(link.clock.now() - MARK_AFTER),
             landed = front((link, mode), &mut flights) => match landed {
                 Err(error) => return error.into(),
                 Ok(()) => if let Some(flight) = flights.pop_front() {

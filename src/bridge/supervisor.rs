@@ -44,7 +44,7 @@ impl SupervisedLink {
         clock: Clock,
     ) -> Self {
         let settings = &config.bridge;
-        let mode = Mode::new(config, &deployment.prefix);
+        let mode = Mode::new(config, &deployment.prefix, boot);
         let at_redis = (deployment, mode.canary_channel(boot.node));
         let who = (boot, company, inquiries);
         Self {

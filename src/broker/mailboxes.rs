@@ -1,5 +1,6 @@
 //! The mailboxes of all workers, and whom to wake.
 
+use super::full_wait::{FullWait, WaitingTasks};
 use super::mailbox::{Mailbox, WAITERS_MAX};
 use super::parcel::Parcel;
 use crate::config;
@@ -18,6 +19,8 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 /// The mailboxes of all workers.
 pub struct Mailboxes {
     boxes: Vec<(Mailbox<Parcel>, Wake)>,
+    /// Of each mailbox, those who wait for it and are no worker.
+    tasks: Vec<WaitingTasks>,
 }
 
 impl fmt::Debug for Mailboxes {
@@ -32,8 +35,10 @@ impl Mailboxes {
     pub(super) fn new(settings: &config::BrokerSettings, wakes: Vec<Wake>) -> Self {
         let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
         let wakes = wakes.into_iter().take(WORKERS_MAX);
+        let boxes: Vec<_> = wakes.map(|wake| (mailbox(), wake)).collect();
         Self {
-            boxes: wakes.map(|wake| (mailbox(), wake)).collect(),
+            tasks: boxes.iter().map(|_| WaitingTasks::default()).collect(),
+            boxes,
         }
     }
 
@@ -106,41 +111,75 @@ impl Mailboxes {
     }
 
     /// The worker is gone: what is in its mailbox, which takes nothing from here on and stops nobody.
-    /// Wakes the workers that wait for it.
+    /// Wakes whoever waits for it.
     pub fn close(&self, worker: usize) -> Vec<Parcel> {
         let Some((mailbox, _)) = self.boxes.get(worker) else {
             return Vec::new();
         };
         let parcels = mailbox.close();
-        self.wake_waiters(mailbox);
+        self.wake_waiters(worker, mailbox);
         parcels
     }
 
-    /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
+    /// Makes room again after parcels were dealt with, and wakes whoever waits for it.
     pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
         let Some((mailbox, _)) = self.boxes.get(worker) else {
             return;
         };
         if mailbox.release(parcels, bytes) {
-            self.wake_waiters(mailbox);
+            self.wake_waiters(worker, mailbox);
         }
     }
 
-    fn wake_waiters(&self, mailbox: &Mailbox<Parcel>) {
+    fn wake_waiters(&self, worker: usize, mailbox: &Mailbox<Parcel>) {
         let mut waiters = mailbox.take_waiters();
         while waiters != 0 {
             let waiter = waiters.trailing_zeros() as usize;
             waiters &= waiters - 1;
-            if let Some((_, wake)) = self.boxes.get(waiter) {
+            if waiter == worker {
+                self.wake_tasks(worker, mailbox);
+            } else if let Some((_, wake)) = self.boxes.get(waiter) {
                 wake();
             }
         }
     }
 
-    /// Registers `waiter` for a wake when `worker`'s mailbox has room; false if it has room now.
+    /// Wakes as many tasks as there is room for, so that thousands of them do not all look for the room of a few. Called
+    /// where entries are released alone: if some are left, so is the release that wakes the other tasks.
+    fn wake_tasks(&self, worker: usize, mailbox: &Mailbox<Parcel>) {
+        let most = if mailbox.is_empty() {
+            usize::MAX
+        } else {
+            mailbox.left()
+        };
+        if self.tasks(worker).is_some_and(|tasks| tasks.wake(most)) {
+            let _is_full = mailbox.wait(worker);
+        }
+    }
+
+    /// Registers `waiter`, another worker, for a wake when `worker`'s mailbox has room; false if it has room now. A worker's
+    /// own number stands for the tasks that wait for it.
     pub fn wait(&self, worker: usize, waiter: usize) -> bool {
         self.boxes
             .get(worker)
             .is_some_and(|(mailbox, _)| mailbox.wait(waiter))
+    }
+
+    /// Waits while this worker's mailbox is full. For tasks; any number of them.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn wait_while_full(&self, worker: usize) {
+        let Some(tasks) = self.tasks(worker) else {
+            return;
+        };
+        while self.is_full(worker) {
+            FullWait::new(tasks, || self.wait(worker, worker)).await;
+        }
+    }
+
+    /// Those who wait for this worker's mailbox and are no worker.
+    pub(super) fn tasks(&self, worker: usize) -> Option<&WaitingTasks> {
+        self.tasks.get(worker)
     }
 }

@@ -23,6 +23,7 @@
 mod caller;
 mod consumer;
 mod context;
+mod full_wait;
 pub mod history;
 pub mod ledger;
 pub mod mailbox;

@@ -264,6 +264,20 @@ impl Broker {
         room.is_some_and(|entry| self.full_mailbox(&entry.key().0).is_some())
     }
 
+    /// Waits while the mailbox of a worker with members of this room is full. For tasks.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn wait_while_full(&self, name: &RoomName) {
+        let full = || {
+            let room = self.rooms.get(name.as_str())?;
+            self.full_mailbox(&room.key().0)
+        };
+        while let Some(worker) = full() {
+            self.mailboxes.wait_while_full(worker).await;
+        }
+    }
+
     /// Publishes into a room, for those who have it at hand: a member's worker. `from` is the calling
     /// worker, if it is one. Returns the number of the publication and the members it is for: none
     /// yet, if an uplink gives it back in an order of its own. Never waits.

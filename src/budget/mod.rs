@@ -298,6 +298,11 @@ fn bridge(config: &Config) -> Vec<Addend> {
         .saturating_mul(link::OUTGOING_BYTES);
     let outbox_bytes = config.bridge.outbox_bytes.saturating_add(outgoing);
     let arrivals = config.bridge.arrivals_capacity;
+    let marks = config
+        .bridge
+        .marks_capacity
+        .saturating_mul(link::MARK_BYTES);
+    let marks = marks.saturating_add(link::DIGESTS_BYTES);
     #[rustfmt::skip]
     let addends = vec![
         addend("Django: hosts, and messages from them", hosts, host_bytes),
@@ -305,6 +310,7 @@ fn bridge(config: &Config) -> Vec<Addend> {
         addend("bridge: connections to Redis", links, link::LINK_BYTES),
         addend("bridge: outboxes", links, outbox_bytes),
         addend("bridge: arrivals", links, arrivals.saturating_mul(link::ARRIVAL_BYTES)),
+        addend("bridge: what was said last in which room", links - streams, marks),
         addend("bridge: messages that are to come back in order", streams, outbox_bytes),
         addend("bridge: gaps being read", streams, link::GAPS.saturating_mul(link::PAGE_BYTES.saturating_add(worst_route(config).1.saturating_mul(4)))),
     ];

@@ -152,15 +152,17 @@ fn full() -> Config {
     config
 }
 
-/// The sum of ten connections and two workers, with what Redis keeps, of each assistant that asks a server.
+/// The sum of ten connections and two workers, with what Redis keeps, of each assistant that asks a server and of each
+/// mode of the bridge.
 fn sum(config: &Config) -> u64 {
-    let of = |kind| {
+    let of = |kind, mode| {
         let mut config = config.clone();
         config.assistant.kind = kind;
+        config.bridge.mode = mode;
         let budget = worst_case_memory(&config, 10, 2).with_tasks(&config, 10);
         budget.total + budget.redis.map_or(0, |rooms| rooms.bytes())
     };
-    of(AssistantKind::OpenAi) + of(AssistantKind::Webhook)
+    of(AssistantKind::OpenAi, BridgeMode::Streams) + of(AssistantKind::Webhook, BridgeMode::Pubsub)
 }
 
 /// The configuration with one more of this key.

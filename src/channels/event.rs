@@ -220,7 +220,7 @@ impl Mapping {
         &'a self,
         room: &'a RoomName,
         (sender, message): (Sender, Value<'a>),
-        timestamp: &'a str,
+        timestamp: impl Into<Value<'a>>,
         author: Option<&'a str>,
     ) -> Map<'a> {
         let business_id: i64 = room.business_id().parse().unwrap_or_default();

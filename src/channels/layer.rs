@@ -1,7 +1,7 @@
 //! The channel layer of one Django site, as this node is part of it.
 //!
 //! ```text
-//! group_send ─> ZADD ─> BZPOPMIN ─> inbound ─> deliver_remote ─> room     (layer core)
+//! group_send ─> ZADD ─> BZPOPMIN, EVAL ─> inbound ─> deliver_remote ─> room     (layer core)
 //! group_send ─> PUBLISH ─> SUBSCRIBE ─> inbound ─> deliver_remote ─> room (layer pubsub)
 //! room ─ said ─> outbound ─> ZADD or PUBLISH ─> worker or group
 //! ```
@@ -123,25 +123,30 @@ impl Layer {
         let metrics = &self.metrics;
         let poison = Poison::ALL.map(|poison| poison.label());
         declare(&metrics.channels_poison, "reason", poison);
+        let whose = ["group", "own"];
+        declare(&metrics.channels_foreign_keys, "whose", whose);
         let ignored = Ignored::ALL.map(Ignored::label).into_iter();
         declare(
             &metrics.channels_ignored,
             "reason",
             ignored.chain(["no_room"]),
         );
-        let causes = CAUSES.into_iter().chain(["lagged", "mailbox"]);
+        let causes = CAUSES.into_iter().chain(["cut", "lagged", "mailbox"]);
         declare(&metrics.channels_dropped, "cause", causes);
     }
 
-    /// Where a group's memberships are kept, or its publications go.
+    /// Where a room's memberships are kept, or its publications go.
     pub(super) fn host(&self, name: &RoomName) -> Option<&Arc<LayerHost>> {
-        let index = if self.is_core {
-            self.commands.host_of_group(name.as_str())
-        } else {
-            let channel = self.commands.keys().group_channel(name.as_str());
-            host_of(&channel, self.hosts.len())
-        };
-        self.hosts.get(index)
+        self.hosts.get(self.host_of_group(name.as_str()))
+    }
+
+    /// The index of a group's host.
+    pub(super) fn host_of_group(&self, group: &str) -> usize {
+        if self.is_core {
+            return self.commands.host_of_group(group);
+        }
+        let channel = self.commands.keys().group_channel(group);
+        host_of(&channel, self.hosts.len())
     }
 
     /// A key or channel of this node alone, beside its receivers'.

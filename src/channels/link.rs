@@ -46,8 +46,9 @@ impl LayerHost {
                 return;
             }
             self.went_down(&broker, &failure);
-            // Rooms come and go while it is down; those that went are forgotten.
-            drop(self.rooms.due(self.clock.now()));
+            // Rooms come and go while it is down; those that went are left in the next session.
+            let due = self.rooms.due(self.clock.now());
+            self.memberships.lock().give_up(&due.idle);
             let held = self.clock.now().since(started);
             if !pauses.pause(held, &mut ending.stop).await {
                 return;
@@ -106,6 +107,9 @@ impl LayerHost {
     }
 
     fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
+        if self.unheard.end_pop() {
+            count(&self.metrics.channels_dropped, "cause", "cut");
+        }
         for name in self.rooms.end() {
             broker.confirm(&name, Way::Django);
         }

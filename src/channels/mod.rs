@@ -19,9 +19,10 @@
 //! | Module | |
 //! |---|---|
 //! | `layer` | what its parts share, and what the node sees of it |
-//! | `host` `link` `session` | the way over one Redis of the site, down or up; memberships |
-//! | `receive` `inbound` | from Django to the browser |
-//! | `outbound` | from the browser to Django |
+//! | `host` `link` `session` | the way over one Redis of the site, down or up |
+//! | `memberships` `unheard` | which groups it has us in, and what it may have done unheard |
+//! | `pull` `receive` `inbound` | from Django to the browser |
+//! | `outbound` `send` `unsettled` | from the browser to Django |
 //! | `wire` | what Redis' answers mean |
 //! | `probe` | `supportal check --redis` |
 //!
@@ -37,14 +38,19 @@ mod inbound;
 pub mod keys;
 mod layer;
 mod link;
+mod memberships;
 pub(crate) mod memory;
 mod outbound;
 pub mod probe;
+mod pull;
 mod random;
 mod receive;
 pub mod scripts;
+mod send;
 mod session;
 mod tasks;
+mod unheard;
+mod unsettled;
 mod uplink;
 mod user_queue;
 mod wire;

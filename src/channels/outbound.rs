@@ -1,54 +1,40 @@
 //! From the browser to Django: users' messages on their way to a worker or a group.
 //!
 //! Workers push what a user said, as an event, into a bounded queue (`bridge.outbox_capacity`,
-//! `bridge.outbox_bytes`) and go on. One [`UserQueue`] for each destination, one message at a time: users' messages
-//! arrive in the order in which they were accepted. A message waits for a host until it expires; once
-//! it is on the wire it is not sent again, since a worker would answer twice.
+//! `bridge.outbox_bytes`) and go on. One [`UserQueue`] for each destination. What waits there goes out together, each
+//! message by the commands it would have alone, and the next ones once all are answered: however far Redis is, a
+//! message waits for the one turn before its own. One connection has them in the order in which they were accepted.
+//!
+//! A message waits for a host until it expires, and for a Redis that takes none for now. None is sent again that
+//! may be there, since a worker would answer twice: what was not answered is looked up first (`unsettled`), or lost.
 
-use super::codec::Unwritable;
 use super::codec::value::{Map, Value};
 use super::layer::Layer;
-use super::random::fill;
-use super::scripts::Scores;
-use super::user_queue::{Destination, Said, Taken, UserQueue};
-use super::wire;
+use super::send::{Courier, Fate};
+use super::unsettled::{Remnant, Went};
+use super::user_queue::{Said, Taken, UserQueue};
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
-use crate::clock;
-use crate::metrics::{count, count_all};
+use crate::metrics::count;
 use crate::protocol::{ErrorCode, Event, Moment, Stamp};
 use crate::redis::NodeEnd;
-use crate::redis::client::RedisClient;
-use crate::redis::failure::CommandError;
-use crate::redis::log_limiter::LogLimiter;
 use crate::transport::{Opcode, encoder};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// How often one without a host looks for one.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Why a message did not get there.
-enum Undelivered {
-    /// By a cause of [`CAUSES`](super::user_queue::CAUSES).
-    Dropped(&'static str),
-    /// The client library's, or Redis' own.
-    Failed(CommandError),
-}
+/// The pause before a Redis is asked again that takes nothing for now.
+const PUT_OFF: Duration = Duration::from_millis(100);
 
-impl From<CommandError> for Undelivered {
-    fn from(error: CommandError) -> Self {
-        Self::Failed(error)
-    }
-}
+/// Most messages that go out together: each is a few commands of 7 KB in the client library.
+const TOGETHER: usize = 64;
 
-impl From<Unwritable> for Undelivered {
-    fn from(_too_long_or_not_of_this_format: Unwritable) -> Self {
-        Self::Dropped("unwritable")
-    }
-}
+/// Bytes of what was said after which no more go out together.
+const TOGETHER_BYTES: usize = 256 * 1024;
 
 impl UserQueue {
     /// Tells those whose messages found no room. Not where they are turned away: that is under a
@@ -70,8 +56,7 @@ impl UserQueue {
         mut ending: NodeEnd,
     ) {
         let mut empty = Vec::new();
-        let mut scores = Scores::default();
-        let mut failure_lines = LogLimiter::default();
+        let mut courier = Courier::new(&self, &layer);
         loop {
             self.mailbox.swap(&mut empty);
             let mut taken = Taken {
@@ -90,162 +75,110 @@ impl UserQueue {
                 }
                 continue;
             }
-            while let Some(said) = taken.said.front() {
-                let sent = self
-                    .carry(&layer, &broker, said, &mut scores, &ending.stop)
-                    .await;
+            while !taken.said.is_empty() {
+                let outcomes = carry(&layer, &taken.said, &mut courier, &ending.stop).await;
                 self.tell_turned_away(&layer, &broker);
-                let cause = match sent {
-                    Ok(()) => {
-                        count(&layer.metrics.channels_sent, "to", self.label());
-                        None
-                    }
-                    Err(Undelivered::Dropped(cause)) => Some(cause),
-                    Err(Undelivered::Failed(error)) => {
-                        if failure_lines.is_due(layer.clock.now()) {
-                            tracing::warn!(
-                                to = self.label(),
-                                reason = %error,
-                                "a user's message did not reach Django"
-                            );
-                        }
-                        Some(if error.is_about_connection() {
-                            "lost"
-                        } else {
-                            "refused"
-                        })
-                    }
-                };
-                if let Some(cause) = cause {
-                    count(&layer.metrics.channels_dropped, "cause", cause);
-                    tell(&layer, &broker, said.author, cause);
+                if outcomes.is_empty() {
+                    let is_refused = courier.has_way();
+                    let pause = if is_refused { PUT_OFF } else { LOOK_EVERY };
+                    tokio::time::sleep(pause).await;
                 }
-                taken.acknowledge();
-            }
-        }
-    }
-
-    async fn carry(
-        &self,
-        layer: &Layer,
-        broker: &Broker,
-        said: &Said,
-        scores: &mut Scores,
-        stop: &watch::Receiver<bool>,
-    ) -> Result<(), Undelivered> {
-        let message = message(&said.event).ok_or(Undelivered::Dropped("unwritable"))?;
-        let Moment { second, micros } = said.event.moment;
-        let stamp = Stamp::new(second, micros);
-        let timestamp = std::str::from_utf8(stamp.text(layer.writer.dialect()));
-        let timestamp = timestamp.unwrap_or_default();
-        let author = said.event.author.as_deref();
-        let mapping = &layer.mapping;
-        let said_by = (said.event.sender, message);
-        let event = mapping.write(said.room.name(), said_by, timestamp, author);
-        loop {
-            if said.deadline <= layer.clock.now() {
-                return Err(Undelivered::Dropped("expired"));
-            }
-            if *stop.borrow() && !is_up(layer) {
-                return Err(Undelivered::Dropped("lost"));
-            }
-            let now = scores.next(clock::wall());
-            let is_sent = match &self.to {
-                Destination::Worker(channel) => match self.any(layer) {
-                    None => false,
-                    Some(client) => {
-                        let batch = layer.commands.send(channel, &event, now, &mut fill)?;
-                        let full = wire::run_all(&*client, batch.into_commands()).await?;
-                        if full.number() > 0 {
-                            return Err(Undelivered::Dropped("full"));
-                        }
-                        true
-                    }
-                },
-                Destination::Group(group) if layer.is_core => {
-                    send_to_group(layer, group, &event, now).await?
+                for went in outcomes {
+                    self.settle(&layer, &broker, &mut taken, went);
                 }
-                Destination::Group(group) => publish(layer, group, &event, now).await?,
-            };
-            if is_sent {
-                return Ok(());
             }
-            self.tell_turned_away(layer, broker);
-            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// The next host that is there: workers look on all of them in turn.
-    fn any(&self, layer: &Layer) -> Option<Arc<dyn RedisClient>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let hosts = layer.hosts.len().max(1);
-        (0..hosts).find_map(|step| layer.hosts.get((turn + step) % hosts)?.client())
-    }
-}
-
-fn is_up(layer: &Layer) -> bool {
-    layer.hosts.iter().any(|host| host.client().is_some())
-}
-
-/// Layer `core`: for every process with members in the group. False if the host that knows them is
-/// not there.
-async fn send_to_group(
-    layer: &Layer,
-    group: &str,
-    event: &Map<'_>,
-    now: super::scripts::Score,
-) -> Result<bool, Undelivered> {
-    let client = |index: usize| layer.hosts.get(index)?.client();
-    let Some(host) = client(layer.commands.host_of_group(group)) else {
-        return Ok(false);
-    };
-    let members = layer.commands.members(group, now);
-    let members = wire::texts(wire::run_all(&*host, members.into()).await?);
-    let names = members.iter().map(String::as_str);
-    let batches = layer
-        .commands
-        .send_to_group(names, &layer.own, event, now, &mut fill)?;
-    if batches.is_empty() {
-        return Err(Undelivered::Dropped("nobody"));
-    }
-    let (mut full, mut destinations, mut missing) = (0, 0, false);
-    for batch in batches {
-        destinations += batch.destinations as u64;
-        match client(batch.host) {
-            Some(client) => {
-                let answer = wire::run_all(&*client, batch.into_commands()).await?;
-                full += answer.number();
+    /// The first one is dealt with.
+    fn settle(&self, layer: &Layer, broker: &Broker, taken: &mut Taken<'_>, went: Went) {
+        match went {
+            Went::Sent => count(&layer.metrics.channels_sent, "to", self.label()),
+            Went::Dropped(cause) => {
+                count(&layer.metrics.channels_dropped, "cause", cause);
+                if let Some(said) = taken.said.front() {
+                    tell(layer, broker, said.author, cause);
+                }
             }
-            None => missing = true,
+        }
+        taken.acknowledge();
+    }
+}
+
+/// Sends the first ones of those that wait; what became of them, up to the first one that is to wait longer.
+async fn carry(
+    layer: &Layer,
+    said: &VecDeque<Said>,
+    courier: &mut Courier<'_>,
+    stop: &watch::Receiver<bool>,
+) -> Vec<Went> {
+    let now = layer.clock.now();
+    let is_over = *stop.borrow() && !layer.hosts.iter().any(|host| host.client().is_some());
+    let given_up = |at: usize| is_over || said.get(at).is_none_or(|said| said.deadline <= now);
+    if let Some(settled) = courier.settle(given_up).await {
+        return settled;
+    }
+    let has_way = courier.has_way();
+    let (mut fates, mut bytes) = (Vec::new(), 0);
+    let (mut places, mut events) = (Vec::new(), Vec::new());
+    for said in said.iter().take(TOGETHER) {
+        if bytes >= TOGETHER_BYTES {
+            break;
+        }
+        bytes += said.event.bytes();
+        fates.push(if said.deadline <= now {
+            Fate::Settled(Went::Dropped("expired"))
+        } else if is_over {
+            Fate::Settled(Went::Dropped("lost"))
+        } else if !has_way {
+            break;
+        } else {
+            match event(layer, said) {
+                None => Fate::Settled(Went::Dropped("unwritable")),
+                Some(event) => {
+                    places.push(fates.len());
+                    events.push(event);
+                    Fate::Waits
+                }
+            }
+        });
+    }
+    if !events.is_empty() {
+        let sent = courier.send(&events).await;
+        for (&place, fate) in places.iter().zip(sent) {
+            if let Some(slot) = fates.get_mut(place) {
+                *slot = fate;
+            }
         }
     }
-    if missing {
-        Err(Undelivered::Dropped("lost"))
-    } else if full == destinations {
-        Err(Undelivered::Dropped("full"))
-    } else {
-        // As the layer: whoever is full misses it, and the others have it.
-        count_all(&layer.metrics.channels_dropped, "cause", "full", full);
-        Ok(true)
+    let mut outcomes = Vec::new();
+    while let Some(Fate::Settled(went)) = fates.get(outcomes.len()) {
+        outcomes.push(*went);
     }
+    let left = fates.iter().enumerate().skip(outcomes.len());
+    let left = left.map_while(|(at, fate)| match fate {
+        Fate::Settled(went) => Some(Remnant::Settled(*went)),
+        Fate::Unheard => Some(Remnant::Sent(places.binary_search(&at).ok()?)),
+        Fate::Waits => None,
+    });
+    let left: VecDeque<Remnant> = left.collect();
+    if !left.is_empty() {
+        courier.leave_unsettled(left);
+    }
+    outcomes
 }
 
-/// Layer `pubsub`. False if the host is not there.
-async fn publish(
-    layer: &Layer,
-    group: &str,
-    event: &Map<'_>,
-    now: super::scripts::Score,
-) -> Result<bool, Undelivered> {
-    let commands = &layer.commands;
-    let (index, command) = commands.publish_to_group(group, event, now, &mut fill)?;
-    let Some(client) = layer.hosts.get(index).and_then(|host| host.client()) else {
-        return Ok(false);
-    };
-    if client.send(command).await?.number() == 0 {
-        return Err(Undelivered::Dropped("nobody"));
-    }
-    Ok(true)
+/// What Django is told of it; `None` if no message of Channels can say that.
+fn event<'s>(layer: &'s Layer, said: &'s Said) -> Option<Map<'s>> {
+    let message = message(&said.event)?;
+    let Moment { second, micros } = said.event.moment;
+    let stamp = Stamp::new(second, micros);
+    let timestamp = std::str::from_utf8(stamp.text(layer.writer.dialect()));
+    let timestamp = timestamp.unwrap_or_default().to_owned();
+    let author = said.event.author.as_deref();
+    let said_by = (said.event.sender, message);
+    let mapping = &layer.mapping;
+    Some(mapping.write(said.room.name(), said_by, timestamp, author))
 }
 
 /// Tells a user, if so configured, that a message got nowhere.

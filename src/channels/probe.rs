@@ -35,7 +35,7 @@ fn names(settings: &ChannelsSettings) -> Vec<(&'static str, String)> {
             (
                 "rights it needs (ACL)",
                 format!(
-                    "~{prefix}* {connection} +zadd +zrem +zrange +zremrangebyscore +zcount +zpopmin +bzpopmin +bzmpop +expire +exists +set +del +eval"
+                    "~{prefix}* {connection} +zadd +zrem +zrange +zremrangebyscore +zcount +zpopmin +bzpopmin +expire +exists +set +del +eval"
                 ),
             ),
         ],
@@ -149,26 +149,31 @@ impl Check<'_> {
         let popped = wire::popped(receiver.client.send(pop).await?);
         let took = started.elapsed();
         client.send(self.commands.leave(&group, &member)).await?;
-        self.further(&receiver).await?;
+        self.further().await?;
         self.read(popped.as_ref().map(|(_, message)| &**message), took)
     }
 
     /// What the layer uses beside these, at a key of this check alone.
-    async fn further(&self, receiver: &RedisConnection) -> Result<(), LinkFailure> {
-        let key = self.commands.keys().group(&self.group()).into_bytes();
+    async fn further(&self) -> Result<(), LinkFailure> {
+        let key = |name| {
+            self.commands
+                .keys()
+                .group(&format!("{}{name}", self.group()))
+        };
+        let keys = ["fence", "heard", "taken", "receiver"].map(|name| key(name).into_bytes());
+        let [fence, heard, taken, receiver] = keys;
+        let own = [fence.clone(), heard, taken.clone()];
+        let take = self.commands.take(own, vec![receiver.clone()]);
         let others = vec![
-            RedisCommand::new("SET", [&key, b"1", b"EX", b"1"]),
-            RedisCommand::new("EXISTS", [&key]),
-            RedisCommand::new("DEL", [&key]),
-            Commands::drain(&key, 1),
+            RedisCommand::new("SET", [&fence, b"1", b"EX", b"1"]),
+            RedisCommand::new("EXISTS", [&fence]),
+            RedisCommand::new("ZADD", [&receiver, b"1", b"message"]),
+            take,
+            Commands::kept(&taken),
+            RedisCommand::new("DEL", [&fence, &taken]),
         ];
         wire::run_all(&*self.commander.client, others).await?;
-        let many = Commands::pop_many(vec![key], 1, "0.001");
-        match receiver.client.send(many).await {
-            // An older Redis has none, and is asked in two steps.
-            Err(error) if !error.is_about_room() => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     async fn pubsub(&self) -> Result<Duration, LinkFailure> {

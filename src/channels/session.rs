@@ -2,15 +2,16 @@
 
 use super::host::LayerHost;
 use super::layer::Layer;
+use super::pull;
 use super::receive;
 use super::wire;
 use crate::broker::Broker;
 use crate::broker::uplink::Way;
+use crate::metrics::count_all;
 use crate::name::RoomName;
 use crate::redis::client::{RedisClient, RedisCommand, RedisConnection, check_role};
-use crate::redis::failure::{CommandError, LinkFailure};
+use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::OwnedTask;
-use crate::redis::value::RedisValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,11 @@ impl HostSession {
         // Refused while Redis loads its data set.
         commands.client.ping().await?;
         check_role(&*commands.client).await?;
+        if layer.is_core {
+            pull::fence(host, layer, &*commands.client).await?;
+        }
         let (messages, receiving) = if layer.is_core {
-            receive::core(host, layer, broker).await?
+            pull::core(host, layer, broker).await?
         } else {
             receive::pubsub(host, layer, broker).await?
         };
@@ -56,7 +60,6 @@ impl HostSession {
             receiving,
         };
         send_canary(host, layer, &*session.commands.client).await?;
-        mark(layer, &*session.commands.client).await?;
         Ok(session)
     }
 
@@ -93,15 +96,25 @@ impl HostSession {
         if !layer.is_core {
             return; // Redis forgets subscriptions with their connection.
         }
-        host.rooms.begin();
-        let names = host.rooms.take_wanted(usize::MAX);
+        let names = host.memberships.lock().all();
         for names in names.chunks(CHUNK) {
-            let leaves = leave(layer, names);
-            if wire::run_all(&*self.commands.client, leaves).await.is_err() {
+            let left = wire::run_all(&*self.commands.client, leave(layer, names)).await;
+            if left.is_err_and(|error| error.is_about_connection()) {
                 return;
             }
         }
-        let own = RedisCommand::new("DEL", [&layer.key("canary"), &layer.key("joined")]);
+        let unheard = &host.unheard;
+        let mut own = vec![
+            "canary".to_owned(),
+            unheard.fence(),
+            unheard.memory(),
+            unheard.heard(),
+        ];
+        own.extend(layer.queues.iter().map(|queue| queue.last_marks()));
+        let own = RedisCommand {
+            name: "DEL",
+            arguments: own.iter().map(|name| layer.key(name)).collect(),
+        };
         drop(self.commands.client.send(own).await);
     }
 }
@@ -129,11 +142,12 @@ impl Keeper<'_> {
         for name in &due.overdue {
             broker.confirm(name, Way::Django);
         }
-        for names in due.idle.chunks(CHUNK) {
-            self.leave(names).await?;
-        }
+        let has_left = self.leave(&due.idle).await?;
         let wanted = rooms.take_wanted(CHUNK);
         if wanted.is_empty() {
+            if has_left {
+                return Ok(()); // There may be more to leave.
+            }
             // A permit of `changed` is kept if it comes in between.
             drop(tokio::time::timeout(TICK, rooms.changed.notified()).await);
             return Ok(());
@@ -149,7 +163,8 @@ impl Keeper<'_> {
 
     async fn join(&self, names: &[RoomName]) -> Result<(), LinkFailure> {
         if self.layer.is_core {
-            return self.tolerate_wrong_type(wire::run_all(self.commands, self.joins(names)).await);
+            self.host.memberships.lock().join(names);
+            return self.tell(self.joins(names)).await;
         }
         Ok(self.messages.subscribe(self.channels(names)).await?)
     }
@@ -162,12 +177,27 @@ impl Keeper<'_> {
         joins.collect()
     }
 
-    async fn leave(&self, names: &[RoomName]) -> Result<(), LinkFailure> {
-        if self.layer.is_core {
-            return self
-                .tolerate_wrong_type(wire::run_all(self.commands, leave(self.layer, names)).await);
+    /// Leaves rooms that nobody wants any more: in layer `core` a chunk of these and of those before that are not
+    /// left yet. True if there were some.
+    async fn leave(&self, names: &[RoomName]) -> Result<bool, LinkFailure> {
+        let memberships = &self.host.memberships;
+        if !self.layer.is_core {
+            if !names.is_empty() {
+                self.messages.unsubscribe(self.channels(names)).await?;
+            }
+            return Ok(false);
         }
-        Ok(self.messages.unsubscribe(self.channels(names)).await?)
+        let names = {
+            let mut memberships = memberships.lock();
+            memberships.give_up(names);
+            memberships.next_to_leave(CHUNK, |name| self.host.rooms.has(name))
+        };
+        if names.is_empty() {
+            return Ok(false);
+        }
+        self.tell(leave(self.layer, &names)).await?;
+        memberships.lock().left(&names);
+        Ok(true)
     }
 
     fn channels(&self, names: &[RoomName]) -> Vec<String> {
@@ -178,22 +208,31 @@ impl Keeper<'_> {
             .collect()
     }
 
-    /// A key that is in use for something else must not end the session: the others go on.
-    fn tolerate_wrong_type(
-        &self,
-        answer: Result<RedisValue, CommandError>,
-    ) -> Result<(), LinkFailure> {
-        match answer {
-            Err(error) if error.details().starts_with("WRONGTYPE") => {
-                tracing::warn!(
-                    host = self.host.label,
-                    reason = %error,
-                    "a group's key is in use for something else"
-                );
-                Ok(())
+    /// Tells Redis of memberships. A group's key that is in use for something else does not end the session: the
+    /// others go on.
+    async fn tell(&self, commands: Vec<RedisCommand>) -> Result<(), LinkFailure> {
+        let (mut foreign, mut failure) = (0, None);
+        for answer in wire::hand_over_all(self.commands, commands).await {
+            match answer.answered().await {
+                Err(error) if error.details().starts_with("WRONGTYPE") => {
+                    foreign += 1;
+                    if self.host.is_fault_due() {
+                        tracing::warn!(
+                            host = self.host.label,
+                            reason = %error,
+                            "a group's key is in use for something else"
+                        );
+                    }
+                }
+                Err(error) => failure = failure.or(Some(error)),
+                Ok(_) => {}
             }
-            Err(error) => Err(error.into()),
-            Ok(_) => Ok(()),
+        }
+        let keys = &self.host.metrics.channels_foreign_keys;
+        count_all(keys, "whose", "group", foreign);
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
         }
     }
 
@@ -221,7 +260,7 @@ impl Keeper<'_> {
         if !self.layer.is_core {
             return Ok(false);
         }
-        let exists = RedisCommand::new("EXISTS", [&self.layer.key("joined")]);
+        let exists = RedisCommand::new("EXISTS", [&self.layer.key(&self.host.unheard.fence())]);
         let is_there = match self.commands.send(exists).await {
             Ok(answer) => answer.number() > 0,
             Err(error) if error.is_about_connection() => return Err(error.into()),
@@ -236,8 +275,13 @@ impl Keeper<'_> {
                 host = self.host.label,
                 "Redis has forgotten this node's groups; they are joined again"
             );
+            self.host.unheard.lapse();
         }
-        mark(self.layer, self.commands).await?;
+        let marks = vec![
+            pull::mark(self.host, self.layer),
+            pull::remember(self.host, self.layer),
+        ];
+        wire::run_all(self.commands, marks).await?;
         self.host.rooms.begin();
         self.host.rooms.changed.notify_one();
         Ok(true)
@@ -250,19 +294,6 @@ fn leave(layer: &Layer, names: &[RoomName]) -> Vec<RedisCommand> {
         layer.commands.leave(name.as_str(), &member)
     });
     leaves.collect()
-}
-
-/// Sets the marker, before the memberships: what erases them later erases it too.
-async fn mark(layer: &Layer, client: &dyn RedisClient) -> Result<(), LinkFailure> {
-    if layer.is_core {
-        let seconds = layer.group_expiry.as_secs().max(1).to_string();
-        let set = RedisCommand::new(
-            "SET",
-            [&layer.key("joined"), b"1", b"EX", seconds.as_bytes()],
-        );
-        client.send(set).await?;
-    }
-    Ok(())
 }
 
 /// Sends a canary and waits for it.
@@ -281,7 +312,12 @@ async fn send_canary(
         } else {
             vec![RedisCommand::new("PUBLISH", [&key, text.as_bytes()])]
         };
-        wire::run_all(client, commands).await?;
+        match wire::run_all(client, commands.clone()).await {
+            Err(error) if error.is_about_room() && pull::heal(host, layer, client).await? => {
+                wire::run_all(client, commands).await?;
+            }
+            answered => drop(answered?),
+        }
         Ok(())
     };
     // Full mailboxes hold the reader back.

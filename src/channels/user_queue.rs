@@ -11,7 +11,7 @@ use crate::protocol::Event;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Most users that are told at once that the queue is full; each drop is counted anyway.
@@ -58,6 +58,8 @@ pub(super) struct UserQueue {
     pub(super) turned_away: Option<Mutex<Vec<Author>>>,
     /// The host that the next general message goes to, if it is there.
     pub(super) turn: AtomicUsize,
+    /// Goes so far: each leaves its marks under a name of its own.
+    pub(super) goes: AtomicU64,
 }
 
 /// What was taken from the queue and is not dealt with. However that ends, it makes room again.
@@ -98,6 +100,7 @@ impl UserQueue {
             full: metrics.channels_dropped.get_or_create(&label).clone(),
             turned_away: config.channels.tell_full.then(Mutex::default),
             turn: AtomicUsize::new(0),
+            goes: AtomicU64::new(0),
         }
     }
 
@@ -133,6 +136,16 @@ impl UserQueue {
     /// Messages that have not been dealt with.
     pub(super) fn waiting(&self) -> usize {
         self.mailbox.len()
+    }
+
+    /// The name of a go's marks.
+    pub(super) fn marks(&self, go: u64) -> String {
+        format!("sent.{}.{go}", self.label())
+    }
+
+    /// Those that are left when nothing more is sent.
+    pub(super) fn last_marks(&self) -> String {
+        self.marks(self.goes.load(Ordering::Relaxed))
     }
 
     pub(super) fn label(&self) -> &'static str {

@@ -1,8 +1,8 @@
 //! From a [`RedisCommand`] to its answer, and what the answers mean.
 
 use crate::redis::RedisCommand;
-use crate::redis::client::{RedisClient, hand_over};
-use crate::redis::failure::CommandError;
+use crate::redis::client::{HandedOver, RedisClient, hand_over};
+use crate::redis::failure::{CommandError, ErrorKind};
 use crate::redis::value::RedisValue;
 use bytes::Bytes;
 
@@ -14,15 +14,34 @@ pub(super) async fn run_all(
     client: &dyn RedisClient,
     commands: Vec<RedisCommand>,
 ) -> Result<RedisValue, CommandError> {
+    last_of(hand_over_all(client, commands).await).await
+}
+
+/// Sends commands in one go, in order: what follows is behind them.
+pub(super) async fn hand_over_all(
+    client: &dyn RedisClient,
+    commands: Vec<RedisCommand>,
+) -> Vec<HandedOver> {
     let mut answers = Vec::new();
     for command in commands {
         answers.push(hand_over(client.send(command)).await);
     }
-    let mut last = RedisValue::Nil;
+    answers
+}
+
+/// Waits for all answers; the last one's.
+///
+/// # Errors
+/// The first of theirs that is one.
+pub(super) async fn last_of(answers: Vec<HandedOver>) -> Result<RedisValue, CommandError> {
+    let mut last = Ok(RedisValue::Nil);
     for answer in answers {
-        last = answer.answered().await?;
+        let answered = answer.answered().await;
+        if last.is_ok() {
+            last = answered;
+        }
     }
-    Ok(last)
+    last
 }
 
 /// What BZPOPMIN gave: the key and a member.
@@ -31,27 +50,73 @@ pub(super) fn popped(answer: RedisValue) -> Option<(Bytes, Bytes)> {
     Some((parts.next()?.into_bytes()?, parts.next()?.into_bytes()?))
 }
 
-/// What BZMPOP gave: the key and its members, lowest score first.
-pub(super) fn popped_many(answer: RedisValue) -> Option<(Bytes, Vec<Bytes>)> {
-    let mut parts = array(answer)?.into_iter();
-    Some((parts.next()?.into_bytes()?, members(parts.next()?)))
+/// The messages of an answer that is nothing else.
+pub(super) fn messages(answer: RedisValue) -> Vec<Bytes> {
+    let values = array(answer).unwrap_or_default().into_iter();
+    values.filter_map(RedisValue::into_bytes).collect()
 }
 
-/// The members in the answer to ZPOPMIN, lowest score first: pairs in RESP3, in turns with their
-/// scores in RESP2.
-pub(super) fn members(answer: RedisValue) -> Vec<Bytes> {
-    let values = array(answer).unwrap_or_default();
-    let is_flat = !values
-        .iter()
-        .any(|value| matches!(value, RedisValue::Array(_)));
-    let step = if is_flat { 2 } else { 1 };
-    let members = values.into_iter().step_by(step);
-    members
-        .filter_map(|value| match value {
-            RedisValue::Array(pair) => pair.into_iter().next()?.into_bytes(),
-            value => value.into_bytes(),
+/// Who did not get a message.
+#[derive(Debug, Default)]
+pub(super) struct Missed {
+    /// Destinations that were full.
+    pub(super) full: u64,
+    /// Destinations that are no queues of messages.
+    pub(super) foreign: u64,
+    /// What Redis says of one of those.
+    pub(super) fault: Option<CommandError>,
+}
+
+/// What [`SEND`](super::scripts::lua::SEND) says.
+pub(super) fn missed(answer: &RedisValue) -> Missed {
+    let RedisValue::Array(parts) = answer else {
+        return Missed {
+            full: answer.number(),
+            ..Missed::default()
+        };
+    };
+    let number = |place: usize| parts.get(place).map_or(0, RedisValue::number);
+    let text = parts.get(2).cloned().and_then(RedisValue::into_bytes);
+    let fault = |text: Bytes| {
+        CommandError::new(ErrorKind::Refused, "Redis", &String::from_utf8_lossy(&text))
+    };
+    Missed {
+        full: number(0),
+        foreign: number(1),
+        fault: text.map(fault),
+    }
+}
+
+/// The name that a process of Redis has for itself, in the answer to INFO.
+pub(super) fn run_id(answer: RedisValue) -> Option<String> {
+    let text = String::from_utf8(answer.into_bytes()?.into()).ok()?;
+    let id = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.map(|id| id.trim().to_owned())
+}
+
+/// A mark that [`SEND`](super::scripts::lua::SEND) has left: its number, and what became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Which message of those that went together.
+    pub(super) number: usize,
+    /// The destinations of that message.
+    pub(super) destinations: u64,
+    /// Of these, the full ones, and those that are no queues of messages.
+    pub(super) missed: [u64; 2],
+}
+
+/// The marks in the answer to ZRANGE.
+pub(super) fn marks(answer: RedisValue) -> Vec<Mark> {
+    let mark = |text: String| {
+        let mut numbers = text.split(':').map(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        Some(Mark {
+            number: usize::try_from(next()?).ok()?,
+            destinations: next()?,
+            missed: [next()?, next()?],
         })
-        .collect()
+    };
+    texts(answer).into_iter().filter_map(mark).collect()
 }
 
 /// The texts in the answer to ZRANGE; what is no text is no name.
@@ -73,33 +138,49 @@ fn array(answer: RedisValue) -> Option<Vec<RedisValue>> {
 mod tests {
     use super::*;
 
-    fn pair(member: &str) -> [RedisValue; 2] {
-        [RedisValue::from(member), RedisValue::from("1.5")]
-    }
-
-    #[test]
-    fn members_are_read_in_both_versions_of_the_protocol() {
-        let flat = [pair("a"), pair("b")].concat();
-        let nested = [pair("a"), pair("b")].map(|pair| RedisValue::Array(pair.to_vec()));
-        for values in [flat, nested.to_vec()] {
-            assert_eq!(members(RedisValue::Array(values)), ["a", "b"]);
-        }
-        assert!(members(RedisValue::Nil).is_empty());
-    }
-
     #[test]
     fn a_pop_that_waited_in_vain_gives_nothing() {
         assert_eq!(popped(RedisValue::Nil), None);
-        let [member, score] = pair("m");
-        let answer = RedisValue::Array(vec![RedisValue::from("k"), member, score]);
+        let answer = RedisValue::Array(["k", "m", "1.5"].map(RedisValue::from).to_vec());
         assert_eq!(popped(answer), Some(("k".into(), "m".into())));
-        assert_eq!(popped_many(RedisValue::Nil), None);
-        let pairs = [pair("a"), pair("b")].map(|pair| RedisValue::Array(pair.to_vec()));
-        let answer = RedisValue::Array(vec![
-            RedisValue::from("k"),
-            RedisValue::Array(pairs.to_vec()),
-        ]);
-        let expected = ("k".into(), vec!["a".into(), "b".into()]);
-        assert_eq!(popped_many(answer), Some(expected));
+    }
+
+    #[test]
+    fn who_missed_a_message_is_a_number_or_three_values() {
+        let read = |answer| {
+            let Missed {
+                full,
+                foreign,
+                fault,
+            } = missed(&answer);
+            (full, foreign, fault.map(|fault| fault.fault()))
+        };
+        assert_eq!(read(RedisValue::Integer(2)), (2, 0, None));
+        let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        let parts = [RedisValue::Integer(1), RedisValue::Integer(3), text.into()];
+        let expected = (1, 3, Some(crate::redis::fault::RedisFault::Room));
+        assert_eq!(read(RedisValue::Array(parts.to_vec())), expected);
+    }
+
+    #[test]
+    fn marks_and_the_servers_name_are_read_from_texts() {
+        let answer =
+            RedisValue::Array(["3:2:1:0", "x:1", "4:1:0:0"].map(RedisValue::from).to_vec());
+        let mark = |number, destinations, missed| Mark {
+            number,
+            destinations,
+            missed,
+        };
+        assert_eq!(marks(answer), [mark(3, 2, [1, 0]), mark(4, 1, [0, 0])]);
+        let info = "# Server\r\nrun_id:abc\r\ntcp_port:1\r\n";
+        assert_eq!(run_id(info.into()).as_deref(), Some("abc"));
+        assert_eq!(run_id("".into()), None);
+    }
+
+    #[test]
+    fn messages_are_texts_and_nothing_else() {
+        let values = vec![RedisValue::from("a"), RedisValue::Integer(1)];
+        assert_eq!(messages(RedisValue::Array(values)), ["a"]);
+        assert!(messages(RedisValue::Nil).is_empty());
     }
 }

@@ -14,7 +14,7 @@ use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use crate::protocol::{ErrorCode, Event, EventWriter, Moment, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
-use crate::vetting::VetTo;
+use crate::vetting::{LackOfRoom, VetTo};
 use std::sync::Arc;
 
 /// One message on its way through the vetting.
@@ -86,12 +86,23 @@ impl HeldSpeech {
 }
 
 impl VetTo for HeldSpeech {
-    fn is_ready(&self) -> bool {
-        let is_full = match &self.room {
-            Some(room) if self.deliver == Deliver::Room => self.broker.is_full(room),
-            _ => self.broker.mailboxes().is_full(self.author.worker),
+    fn lack(&self) -> Option<LackOfRoom> {
+        let (broker, worker) = (&self.broker, self.author.worker);
+        let room = self.room.as_ref().filter(|_| self.deliver == Deliver::Room);
+        let is_full = match room {
+            Some(room) => broker.is_full(room),
+            None => broker.mailboxes().is_full(worker),
         };
-        !is_full
+        if !is_full {
+            return None;
+        }
+        let (broker, room) = (Arc::clone(broker), room.cloned());
+        Some(Box::pin(async move {
+            match room {
+                Some(room) => broker.wait_while_full(&room).await,
+                None => broker.mailboxes().wait_while_full(worker).await,
+            }
+        }))
     }
 
     fn publish(mut self: Box<Self>, event: Event<'static>) {

@@ -19,7 +19,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::coop::consume_budget;
@@ -30,9 +29,6 @@ pub(crate) const RECEIVED_BYTES: usize = 2 * size_of::<Received>();
 /// Most tasks of a node for each of `limits.connections`: those of connections that are gone may still go on for
 /// `consumers.timeout`, and must not keep out who comes instead.
 pub(crate) const TASKS_PER_CONNECTION: usize = 2;
-
-/// How long a task that finds a mailbox full waits before it looks again.
-const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// One message of a client, taken out of its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,7 +202,11 @@ impl Session {
         let Author { worker, connection } = self.author;
         let mailboxes = self.broker.mailboxes();
         let is_there = || !self.inbox.state.lock().is_over;
-        room_in(|| is_there() && mailboxes.is_full(worker)).await;
+        // Who never has to wait stops for others now and then all the same.
+        consume_budget().await;
+        if is_there() {
+            mailboxes.wait_while_full(worker).await;
+        }
         if !is_there() {
             return false;
         }
@@ -224,7 +224,8 @@ impl Session {
     pub async fn publish<'p>(&mut self, payload: impl Into<Payload<'p>>) -> bool {
         let frame = self.frame(payload.into());
         if let Some(room) = &self.caller.room {
-            room_in(|| self.broker.is_full(room)).await;
+            consume_budget().await;
+            self.broker.wait_while_full(room).await;
             let publication = self.publication(frame);
             self.broker.publish_by_name(room, &publication);
         }
@@ -254,14 +255,6 @@ impl Session {
             deadline: self.broker.deadline(self.clock.now()),
             event: None,
         }
-    }
-}
-
-/// Waits until there is room for more. Who never has to wait stops for others now and then all the same.
-async fn room_in(is_full: impl Fn() -> bool) {
-    consume_budget().await;
-    while is_full() {
-        tokio::time::sleep(FULL_PAUSE).await;
     }
 }
 
@@ -426,6 +419,7 @@ mod tests {
     use super::*;
     use crate::broker::ConnectionKey;
     use crate::transport::{Opcode, encoder};
+    use std::time::Duration;
 
     #[test]
     fn what_a_task_says_is_worth_delivering_for_as_long_as_the_settings_say_by_then() {

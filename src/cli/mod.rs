@@ -4,6 +4,7 @@
 //! (`supportal config | head`) is no mistake.
 
 mod credentials;
+mod probes;
 mod terminal;
 
 pub(crate) use terminal::{fail, refuse};
@@ -19,7 +20,7 @@ use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, Flags};
 use supportal::config::load::Loader;
 use supportal::internal::tls::TlsServer;
-use supportal::internal::{admin, auth, bridge, channels};
+use supportal::internal::{admin, auth};
 use terminal::{finish, print, usage};
 
 /// The real-time server for customer-support chat.
@@ -42,6 +43,10 @@ enum CliCommand {
         /// through, and listens for other nodes (2.5 s).
         #[arg(long)]
         redis: bool,
+        /// Also asks whoever answers customers (`assistant.kind`, a model or a webhook) one short question with these
+        /// settings, and says what came and in how long (at most `assistant.timeout`).
+        #[arg(long)]
+        model: bool,
     },
     /// Has the running node read its settings again, by way of `admin.listen`.
     Reload,
@@ -100,7 +105,9 @@ pub(crate) fn read(
     let loader = cli.flags.loader(environment);
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => Action::Serve(loader),
-        CliCommand::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
+        CliCommand::Check { redis, model } => {
+            Action::Once(Box::new(move || check(loader, Probes { redis, model })))
+        }
         CliCommand::Reload => Action::Once(Box::new(move || reload(loader))),
         CliCommand::Token(flags) => {
             Action::Once(Box::new(move || credentials::token(loader, flags)))
@@ -129,7 +136,14 @@ fn reload(loader: Loader) -> ExitCode {
     }
 }
 
-fn check(loader: Loader, redis: bool) -> ExitCode {
+/// What is asked beside the settings.
+#[derive(Clone, Copy)]
+struct Probes {
+    redis: bool,
+    model: bool,
+}
+
+fn check(loader: Loader, asked: Probes) -> ExitCode {
     let loaded = match loader.load() {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
@@ -167,61 +181,23 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     if let Some(order) = when_short(&loaded.config) {
         text.push_str(&format!("\n{order}"));
     }
-    if !redis {
-        return print(&text);
+    text.push_str(&probes::folders(&loaded.config));
+    if let Some(line) = probes::model_line(&loaded.config) {
+        text.push_str(&format!("\n{line}"));
     }
-    let (found, is_good) = check_redis(&loaded.config);
-    let printed = print(&format!("{text}\n{found}"));
-    if is_good { printed } else { ExitCode::FAILURE }
-}
-
-/// What every Redis is like, and whether the bridge would work over all of them.
-fn check_redis(config: &Config) -> (String, bool) {
-    let (mut text, mut is_good) = (String::new(), true);
-    for (found, title, is_off) in [
-        (
-            bridge::probe::probe(config),
-            "redis",
-            "bridge.mode is \"off\": none is used",
-        ),
-        (
-            channels::probe::probe(config),
-            "redis of the channel layer",
-            "channels.enabled is false: none is used",
-        ),
+    let mut is_good = true;
+    for (is_asked, probe) in [
+        (asked.redis, probes::check_redis as fn(&Config) -> _),
+        (asked.model, probes::check_model),
     ] {
-        text.push_str(&format!("{title}\n"));
-        let found = match found {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                text.push_str(&format!("  {is_off}\n"));
-                continue;
-            }
-            Err(error) => {
-                text.push_str(&format!("  {error}\n"));
-                is_good = false;
-                continue;
-            }
-        };
-        for finding in &found.findings {
-            text.push_str(&format!("  {finding}\n"));
+        if is_asked {
+            let (found, is_found_good) = probe(&loaded.config);
+            text.push_str(&format!("\n{found}"));
+            is_good &= is_found_good;
         }
-        if let Some(nodes) = found.nodes {
-            text.push_str(&format!("  other nodes heard: {nodes}\n"));
-        }
-        for warning in &found.warnings {
-            text.push_str(&format!("  warning: {warning}\n"));
-        }
-        for difference in &found.differences {
-            text.push_str(&format!("  DIFFERS: {difference}\n"));
-        }
-        for (what, name) in &found.names {
-            text.push_str(&format!("  {what}: {name}\n"));
-        }
-        is_good &= found.findings.iter().all(|finding| finding.facts.is_ok());
-        is_good &= found.differences.is_empty();
     }
-    (text, is_good)
+    let printed = print(&text);
+    if is_good { printed } else { ExitCode::FAILURE }
 }
 
 fn show(loader: Loader, format: DocumentFormat, default: bool) -> ExitCode {

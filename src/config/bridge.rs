@@ -50,6 +50,11 @@ section! {
         outbox_bytes: usize = 16 * 1024 * 1024, restart, in ..=BYTES_MAX;
         /// Most publications from one Redis that wait for this node; those it throws away are counted as gaps.
         arrivals_capacity: usize = 16 * 1024, restart, in ARRIVALS_MIN..=CAPACITY_MAX;
+        /// Most rooms of which this node keeps what it said last, for nodes that return and ask (`pubsub`).
+        marks_capacity: usize = 100_000, restart, in 1..=CAPACITY_MAX;
+        /// How long it keeps that; of what was said before, rooms that are still there are told.
+        #[serde(with = "units::duration")]
+        marks_expiry: Duration = seconds(600), restart, in SHORT..=HOUR;
         /// Redis must connect, answer, and bring back a canary within this time.
         #[serde(with = "units::duration")]
         command_timeout: Duration = seconds(1), restart, in SHORT..=HOUR;

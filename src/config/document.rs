@@ -55,10 +55,12 @@ pub fn render_limits(loaded: &Loaded) -> String {
 /// Is the part that this key belongs to in use?
 fn is_on(key: &Key, config: &Config) -> bool {
     let is_streams = config.bridge.mode == BridgeMode::Streams;
+    let is_pubsub = config.bridge.mode == BridgeMode::Pubsub;
     match key.section() {
         "archive" => config.archive.mode != ArchiveMode::Off,
         "history" => is_streams || config.history.mode == HistoryMode::Journal,
         "bridge" if key.name() == "order_timeout" => is_streams,
+        "bridge" if key.name().starts_with("marks_") => is_pubsub,
         "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,
         // A channel layer goes by the same outboxes and timeouts.
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,

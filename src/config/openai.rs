@@ -23,7 +23,7 @@ section! {
         base_url: String = "http://127.0.0.1:11434/v1".to_owned(), restart;
         /// File of PEM certificates of the authorities that `https` trusts; unset = the system's.
         ca_file: Option<PathBuf> = None, restart;
-        /// The model that answers; unset = the first that the server lists (`GET …/models`).
+        /// The model that answers; unset = the first that the server lists (`GET …/models`) and whose name is not that of one for embeddings, ranking, speech or images.
         model: Option<String> = None, restart;
         /// Sent as `Authorization: Bearer`; unset = nothing. Prefer the environment, or a file of its own.
         api_key: Option<Secret> = None, restart;

@@ -4,13 +4,17 @@
 //! Not for passing on a visitor's own requests (`server`).
 //!
 //! There are no redirects, no cookies, no compression, and no proxies out of the environment: the address is the
-//! operator's, and nothing that a client or a server says moves a request to another one. A request whose method is
-//! safe is sent once more if its connection broke before anything was answered, since a server may close a kept
-//! connection at the moment it is used again (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+//! operator's, and nothing that a client or a server says moves a request to another one.
+//!
+//! A server may close a kept connection at the moment it is used again. Whatever its method, a request is sent once more,
+//! over a new connection, if it went over a kept one that ended before one byte of an answer: a server that was at work on
+//! it would have had no reason to close (RFC 9112 §9.3.1). One whose method is safe is also sent once more if a new
+//! connection broke before its answer (RFC 9110 §9.2.2).
 //!
 //! Limits, per client: [`ClientLimits`]. Each user of this module has a client of its own, so that a slow server holds
 //! up nobody else's requests.
 
+mod connection;
 mod request_body;
 mod signed;
 #[cfg(test)]
@@ -22,11 +26,13 @@ pub(crate) use signed::SignedRequests;
 pub(crate) use trust::{Authorities, Trust, TrustError};
 
 use bytes::Bytes;
+use connection::{ConnectionUse, NotingConnector};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use hyper::http::Extensions;
 use hyper::http::response::Parts;
 use hyper::{Request, Response};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -89,7 +95,9 @@ impl RequestError {
 /// A client with a pool of its own. Used on a runtime of tokio.
 #[derive(Debug)]
 pub(crate) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<NotingConnector, Full<Bytes>>,
+    /// For what a kept connection has failed: keeps none.
+    anew: Client<NotingConnector, Full<Bytes>>,
     turns: Semaphore,
     limits: ClientLimits,
     authorities: Authorities,
@@ -111,15 +119,18 @@ impl HttpClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(KEEP_ALIVE)
-            .pool_max_idle_per_host(limits.connections)
-            .http1_max_buf_size(HEAD_BYTES_MAX)
-            .http1_max_headers(FIELDS_MAX)
-            .build(connector);
+        let client = |kept: usize| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(KEEP_ALIVE)
+                .pool_max_idle_per_host(kept)
+                .http1_max_buf_size(HEAD_BYTES_MAX)
+                .http1_max_headers(FIELDS_MAX)
+                .build(NotingConnector(connector.clone()))
+        };
         Ok(Self {
-            client,
+            client: client(limits.connections),
+            anew: client(0),
             turns: Semaphore::new(limits.connections),
             limits,
             authorities,
@@ -192,13 +203,16 @@ impl HttpClient {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, RequestError> {
-        let again = request.method().is_safe().then(|| request.clone());
-        let head = match (self.client.request(request).await, again) {
-            (Err(error), Some(again)) if is_broken_before_the_answer(&error) => {
-                self.client.request(again).await
-            }
-            (head, _) => head,
+        let again = request.clone();
+        let head = match self.client.request(request).await {
+            Err(error) if is_for_another_try(&error, &again) => self.anew.request(again).await,
+            head => head,
         };
+        if let Ok(head) = &head
+            && let Some(used) = head.extensions().get::<ConnectionUse>()
+        {
+            used.answered();
+        }
         head.map_err(|error| without_head(&error))
     }
 
@@ -259,6 +273,20 @@ impl From<Elapsed> for RequestError {
     fn from(_: Elapsed) -> Self {
         Self::Timeout
     }
+}
+
+/// Is this request to be sent once more, over a new connection?
+fn is_for_another_try(
+    error: &hyper_util::client::legacy::Error,
+    request: &Request<Full<Bytes>>,
+) -> bool {
+    let mut extras = Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extras);
+    }
+    let used = extras.get::<ConnectionUse>();
+    let is_unread = used.is_some_and(ConnectionUse::is_kept_and_silent);
+    (is_unread || request.method().is_safe()) && is_broken_before_the_answer(error)
 }
 
 /// Did a connection end while nothing of an answer had come?

@@ -1,6 +1,6 @@
 //! Why Redis did not do what it was asked, and why the way over it is not there.
 
-use super::fault::{RedisFault, judge};
+use super::fault::{RedisFault, is_of_redis, judge};
 use std::borrow::Cow;
 use std::io;
 
@@ -49,6 +49,11 @@ impl CommandError {
     /// Is the way over this Redis broken, or has Redis only refused a command?
     pub(crate) fn is_about_connection(&self) -> bool {
         self.kind != ErrorKind::Refused || self.fault() == RedisFault::Redis
+    }
+
+    /// Has Redis answered, so that nothing was done and nothing will be?
+    pub(crate) fn was_answered(&self) -> bool {
+        self.kind == ErrorKind::Refused && is_of_redis(&self.details)
     }
 
     /// Is something wrong with one room's keys alone?

@@ -44,13 +44,13 @@ const OF_RIGHTS: [&str; 4] = ["DENIED", "NOAUTH", "NOPERM", "WRONGPASS"];
 /// Codes about a room's keys; the last one is of our own functions.
 const OF_ROOM: [&str; 4] = ["BUSYGROUP", "NOGROUP", "WRONGTYPE", "FOREIGN"];
 
-/// Judges an error by the words of Redis.
-pub(crate) fn judge(details: &str) -> RedisFault {
+/// What the first code in an error is about.
+fn known(details: &str) -> Option<RedisFault> {
     let mut codes = details
         .split(|character: char| character.is_whitespace() || character == ':')
         .map(|word| word.trim_start_matches('-'));
     // The first that is one: what follows a code is prose.
-    let known = codes.find_map(|word| {
+    codes.find_map(|word| {
         let is_one_of = |codes: &[&str]| codes.contains(&word);
         if is_one_of(&OF_ROOM) {
             Some(RedisFault::Room)
@@ -59,8 +59,17 @@ pub(crate) fn judge(details: &str) -> RedisFault {
         } else {
             is_one_of(&OF_REDIS).then_some(RedisFault::Redis)
         }
-    });
-    known.unwrap_or_else(|| {
+    })
+}
+
+/// Are these the words of Redis itself? The client library has some of its own for a command that it may have sent.
+pub(crate) fn is_of_redis(details: &str) -> bool {
+    details.starts_with("ERR ") || known(details).is_some()
+}
+
+/// Judges an error by the words of Redis.
+pub(crate) fn judge(details: &str) -> RedisFault {
+    known(details).unwrap_or_else(|| {
         let prose = details.to_ascii_lowercase();
         if prose.contains("max number of clients") {
             RedisFault::Redis
@@ -193,6 +202,22 @@ mod tests {
             for said in said {
                 assert_eq!(judge(&said), *fault, "{said}");
             }
+        }
+    }
+
+    #[test]
+    fn words_of_the_client_library_are_none_of_redis() {
+        for text in [
+            "Too many failed write attempts.",
+            "Connection closed unexpectedly.",
+            "Failed to route command.",
+            "",
+        ] {
+            assert!(!is_of_redis(text), "{text}");
+        }
+        for (text, _) in ERRORS {
+            let is_code = !text.is_empty() && !text.starts_with("UNAVAILABLE");
+            assert_eq!(is_of_redis(text), is_code, "{text}");
         }
     }
 

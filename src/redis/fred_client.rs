@@ -29,7 +29,7 @@
 
 use super::client::{
     Answer, Connector, Messages, Purpose, RedisClient, RedisCommand, RedisConnection, RedisFuture,
-    SubscriptionEvent,
+    SubscriptionEvent, hand_over,
 };
 use super::error::Error;
 use super::failure::{CommandError, ErrorKind, LinkFailure};
@@ -281,10 +281,17 @@ impl FredClient {
 
     async fn subscribe(&self, channels: Vec<String>) -> Result<(), CommandError> {
         if self.is_cluster {
-            // One at a time: the channels of one command must share a slot, and fred expects one
-            // answer.
+            // Each a command of its own: the channels of one must share a slot, and fred expects one
+            // answer. All are handed over together, and leave in a few writes for each node.
+            let mut asked = Vec::with_capacity(channels.len());
             for channel in channels {
-                self.client.ssubscribe(channel).await?;
+                let client = self.client.clone();
+                let answer: Answer<()> =
+                    Box::pin(async move { Ok(client.ssubscribe(channel).await?) });
+                asked.push(hand_over(answer).await);
+            }
+            for answer in asked {
+                answer.answered().await?;
             }
             return Ok(());
         }

@@ -41,7 +41,7 @@ pub struct LinkReport {
     pub rooms: usize,
     /// Of these, confirmed by Redis.
     pub confirmed: usize,
-    /// Publications and marks waiting for an answer.
+    /// Publications waiting for an answer.
     pub outbox: usize,
 }
 

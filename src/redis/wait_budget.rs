@@ -10,7 +10,8 @@ const MAX: Duration = Duration::from_millis(100);
 /// Of each ten milliseconds one may be spent waiting.
 const SHARE: u32 = 10;
 
-/// How often a full mailbox is looked at again.
+/// How often a full mailbox is looked at again. By one reader of each Redis, and for a tenth of its time: the looks are what
+/// the budget is counted in.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The budget of one reader.

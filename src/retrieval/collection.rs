@@ -62,9 +62,7 @@ impl Collection {
         let chunks: usize = self.chunks.iter().map(Chunk::bytes).sum();
         chunks
             + match &self.order {
-                ChunkOrder::Vectors(vectors) => {
-                    vectors.vectors() * vectors.dimension() * size_of::<f32>()
-                }
+                ChunkOrder::Vectors(vectors) => vectors.bytes(),
                 ChunkOrder::Words(ranking) => ranking.bytes(),
             }
     }

@@ -17,8 +17,9 @@ use std::time::SystemTime;
 /// Most documents in the folder of one business.
 pub(super) const DOCUMENTS_MAX: usize = 1000;
 
-/// Most bytes that reading metadata takes, for each byte of it: itself, its chunks, and the tables they are in meanwhile.
-const METADATA_FACTOR: u64 = 4;
+/// Most bytes that reading metadata takes, for each byte of it: itself, its chunks, and the list they are in. Chunks of no text
+/// take most, and are measured in the whole process (`tests/retrieval/bounds.rs`).
+const METADATA_FACTOR: u64 = 5;
 /// Likewise of text whose words are compared; and for its vocabulary, which does not grow with it.
 const TEXT_FACTOR: u64 = 16;
 const VOCABULARY_BYTES: u64 = 1024 * 1024;
@@ -93,7 +94,8 @@ impl FileStates {
         };
         if self.index.is_some() {
             let described = bytes(&mut self.metadata.iter()).saturating_mul(METADATA_FACTOR);
-            bytes(&mut self.index.iter()).saturating_add(described)
+            let vectors = FlatIndex::bytes_needed(bytes(&mut self.index.iter()));
+            vectors.saturating_add(described)
         } else {
             let text = bytes(&mut self.metadata.iter().chain(&self.documents));
             let text = text.saturating_mul(TEXT_FACTOR);
@@ -253,7 +255,12 @@ fn whole(file: &FileState) -> Result<Vec<u8>, FileFault> {
         return Err(file.fault(FileFaultKind::Missing));
     };
     let opened = File::open(&file.path).map_err(|error| file.fault(error))?;
+    // Of its length: a buffer that grows takes up to three times as much.
     let mut bytes = Vec::new();
+    let length_bytes = usize::try_from(length).unwrap_or(usize::MAX);
+    if bytes.try_reserve_exact(length_bytes).is_err() {
+        return Err(file.fault(FileFaultKind::Unreadable(ErrorKind::OutOfMemory)));
+    }
     let read = opened.take(length).read_to_end(&mut bytes);
     read.map_err(|error| file.fault(error))?;
     Ok(bytes)

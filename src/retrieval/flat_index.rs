@@ -4,6 +4,7 @@
 //! i32, vectors i64, two i64 that nobody reads, `is_trained` u8, metric i32 (1 = L2), count of numbers u64, then the numbers
 //! as f32, one vector after the other. The header has 45 bytes, so that the numbers are not aligned: they are copied.
 
+use super::codes::{Codes, DIMENSION_MIN};
 use super::fault::FileFaultKind;
 use crate::config::DIMENSION_MAX;
 use std::io::{self, Read};
@@ -24,6 +25,8 @@ pub(super) struct FlatIndex {
     dimension: usize,
     /// All numbers, vector after vector.
     numbers: Vec<f32>,
+    /// `None`: they are too short for it to be worth it.
+    codes: Option<Codes>,
 }
 
 /// What the header says.
@@ -128,7 +131,12 @@ impl FlatIndex {
         if !numbers.iter().all(|number| number.is_finite()) {
             return Err(FileFaultKind::NotFinite);
         }
-        Ok(Self { dimension, numbers })
+        let codes = Codes::new(&numbers, dimension);
+        Ok(Self {
+            dimension,
+            numbers,
+            codes,
+        })
     }
 
     /// Numbers of each vector.
@@ -141,17 +149,51 @@ impl FlatIndex {
         self.numbers.len() / self.dimension
     }
 
+    /// Bytes in memory of vectors whose file has `length` bytes, at most.
+    pub(super) fn bytes_needed(length: u64) -> u64 {
+        let vector = DIMENSION_MIN * size_of::<f32>();
+        let codes = length / vector as u64 * Codes::bytes(DIMENSION_MIN) as u64;
+        length.saturating_add(codes)
+    }
+
+    /// Bytes of it in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let codes = self
+            .codes
+            .as_ref()
+            .map_or(0, |_| Codes::bytes(self.dimension));
+        self.vectors() * (self.dimension * size_of::<f32>() + codes)
+    }
+
     /// The `most` vectors that are nearest to `query`, which has as many numbers as each of them: by distance, those of
     /// one distance in the order of the index, as FAISS has it.
     pub(super) fn nearest(&self, query: &[f32], most: usize) -> Vec<Neighbour> {
+        let least = self
+            .codes
+            .as_ref()
+            .map(|codes| codes.least_distances(query));
+        let mut rows: Vec<(f64, usize)> = match least {
+            Some(least) => least.into_iter().zip(0..).collect(),
+            None => (0..self.vectors()).map(|row| (0.0, row)).collect(),
+        };
+        // Those that may be nearest come first: then few of the others are compared.
+        if (1..rows.len()).contains(&most) {
+            rows.select_nth_unstable_by(most - 1, |one, other| one.0.total_cmp(&other.0));
+        }
         let mut nearest: Vec<Neighbour> = Vec::with_capacity(most.saturating_add(1));
-        for (row, vector) in self.numbers.chunks_exact(self.dimension).enumerate() {
-            let distance = squared_distance(vector, query);
+        for (least, row) in rows {
             let is_full = nearest.len() >= most;
-            if is_full && nearest.last().is_none_or(|last| last.distance <= distance) {
+            if is_full
+                && nearest
+                    .last()
+                    .is_none_or(|last| f64::from(last.distance) < least)
+            {
                 continue;
             }
-            let place = nearest.partition_point(|other| other.distance <= distance);
+            let vector = self.numbers.chunks_exact(self.dimension).nth(row);
+            let distance = squared_distance(vector.unwrap_or_default(), query);
+            let is_before = |other: &Neighbour| (other.distance, other.row) <= (distance, row);
+            let place = nearest.partition_point(is_before);
             nearest.insert(place, Neighbour { row, distance });
             nearest.truncate(most);
         }

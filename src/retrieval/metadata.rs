@@ -7,7 +7,6 @@ use super::fault::FileFaultKind;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,16 +19,17 @@ struct ChunkEntry {
     document_title: String,
 }
 
-/// All chunks, each with its row; `None` for a key that is none.
-struct ChunkRows(Vec<(Option<usize>, Chunk)>);
+/// The row of a key that is none: no file has so many.
+const NO_ROW: usize = usize::MAX;
 
-impl<'de> Deserialize<'de> for ChunkRows {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RowVisitor)
-    }
-}
+/// Bytes of a row at least: a list of so many rows need not grow, and what of it stays empty is memory that is not there.
+const ROW_BYTES_MIN: usize = 64;
 
-struct RowVisitor;
+/// All chunks, each with its row.
+struct ChunkRows(Vec<(usize, Chunk)>);
+
+/// Reads them into a list of its own.
+struct RowVisitor(Vec<(usize, Chunk)>);
 
 impl<'de> Visitor<'de> for RowVisitor {
     type Value = ChunkRows;
@@ -39,7 +39,7 @@ impl<'de> Visitor<'de> for RowVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ChunkRows, A::Error> {
-        let (mut rows, mut title) = (Vec::new(), Arc::<str>::default());
+        let (mut rows, mut title) = (self.0, Arc::<str>::default());
         while let Some((key, entry)) = map.next_entry::<String, ChunkEntry>()? {
             // The chunks of a document stand together.
             if *title != *entry.document_title {
@@ -52,7 +52,8 @@ impl<'de> Visitor<'de> for RowVisitor {
                 chunk_index: entry.chunk_index,
             };
             let row = key.parse::<usize>().ok();
-            rows.push((row.filter(|row| row.to_string() == key), chunk));
+            let row = row.filter(|row| row.to_string() == key);
+            rows.push((row.unwrap_or(NO_ROW), chunk));
         }
         Ok(ChunkRows(rows))
     }
@@ -64,21 +65,24 @@ impl<'de> Visitor<'de> for RowVisitor {
 /// If this is none, or not each row stands once.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Chunk>, FileFaultKind> {
     let fault = |what: String| FileFaultKind::Metadata(what.into());
-    let read: ChunkRows = serde_json::from_slice(text).map_err(|error| fault(place_of(&error)))?;
-    let mut rows = BTreeMap::new();
-    for (row, chunk) in read.0 {
-        let Some(row) = row else {
-            return Err(fault("a key is no row of an index".to_owned()));
-        };
-        if rows.insert(row, chunk).is_some() {
-            return Err(fault(format!("row {row} stands twice")));
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let list = RowVisitor(Vec::with_capacity(text.len() / ROW_BYTES_MIN + 1));
+    let read = reader.deserialize_map(list);
+    let read = read.and_then(|rows| reader.end().map(|()| rows));
+    let mut rows = read.map_err(|error| fault(place_of(&error)))?.0;
+    // In place: the rows are in order but for files that nobody writes.
+    rows.sort_unstable_by_key(|(row, _)| *row);
+    for (at, (row, _)) in rows.iter().enumerate() {
+        match row {
+            &NO_ROW => return Err(fault("a key is no row of an index".to_owned())),
+            row if *row < at => return Err(fault(format!("row {row} stands twice"))),
+            row if *row > at => return Err(fault(format!("row {at} is missing"))),
+            _ => {}
         }
     }
-    let missing = rows.keys().enumerate().find(|(at, row)| at != *row);
-    if let Some((row, _)) = missing {
-        return Err(fault(format!("row {row} is missing")));
-    }
-    Ok(rows.into_values().collect())
+    let mut chunks: Vec<_> = rows.into_iter().map(|(_, chunk)| chunk).collect();
+    chunks.shrink_to_fit();
+    Ok(chunks)
 }
 
 /// Where the text is none. serde's own words may quote it, and the text is the site's.

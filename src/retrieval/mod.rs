@@ -13,6 +13,7 @@
 //!
 //! Limits: all of `[retrieval]`; 4096 numbers of a vector; 1000 documents of a business.
 
+mod codes;
 mod collection;
 mod collections;
 mod documents;

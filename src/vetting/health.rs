@@ -2,7 +2,7 @@
 
 use super::fault::VetFault;
 use crate::clock::Clock;
-use crate::redis::log_limiter::LogLimiter;
+use crate::redis::log_limiter::FaultLines;
 use parking_lot::Mutex;
 
 /// How the site does.
@@ -16,9 +16,7 @@ pub(super) struct VettingHealth {
 struct SaidOfVetting {
     /// Why the last message was not vetted; `None` if it was.
     fault: Option<VetFault>,
-    /// The log has been told of a fault, and not of its end.
-    is_told: bool,
-    lines: LogLimiter,
+    lines: FaultLines<VetFault>,
 }
 
 impl VettingHealth {
@@ -29,23 +27,19 @@ impl VettingHealth {
         }
     }
 
-    /// One line when messages begin not to be vetted, or for another reason, at most one a second; and one when they are again,
-    /// if the log has the other: who knows how to make the view fail writes no more lines.
+    /// Tells the log when messages begin not to be vetted, or for another reason, and when they are again.
     pub(super) fn note(&self, fault: Option<VetFault>) {
         let mut said = self.said.lock();
-        if said.fault == fault {
+        said.fault = fault;
+        if !said.lines.is_due(fault, self.clock.now()) {
             return;
         }
-        said.fault = fault;
+        drop(said);
         match fault {
-            Some(fault) if said.lines.is_due(self.clock.now()) => {
-                said.is_told = true;
+            Some(fault) => {
                 tracing::warn!(fault = fault.label(), "the site has not vetted a message");
             }
-            None if std::mem::take(&mut said.is_told) => {
-                tracing::info!("the site vets messages again");
-            }
-            _ => {}
+            None => tracing::info!("the site vets messages again"),
         }
     }
 

@@ -38,18 +38,16 @@ use health::VettingHealth;
 use site::VettingSite;
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// What a message that is being vetted costs beside its texts: its task, and where it goes.
 pub const HELD_BYTES: usize = 2048;
-
-/// How long a message for which there is no room yet waits until that is looked at again.
-const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// Bytes of a message at the site beside what it costs while it waits: its JSON, the answer, and the buffers of a
 /// connection with TLS.
@@ -85,11 +83,15 @@ impl fmt::Debug for HeldMessage {
     }
 }
 
+/// Ends when there may be room.
+pub type LackOfRoom = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Where a message goes once it is decided. Exactly one of `publish`, `refuse` and `turn_away` is called for every message, on a
 /// thread of the control plane, or on the one that hands it in. The call must not block. A panic in it is caught and counted.
 pub trait VetTo: Send {
-    /// Is there room for it? Asked until there is, but for a node that goes down.
-    fn is_ready(&self) -> bool;
+    /// What the message has to wait for before there may be room for it; `None` if there is. Asked again after each wait, but
+    /// for a node that goes down.
+    fn lack(&self) -> Option<LackOfRoom>;
     /// The message is to be published, in the site's words if that has changed them.
     fn publish(self: Box<Self>, event: Event<'static>);
     /// The message is not to be published, and its sender is to be told this.
@@ -262,9 +264,9 @@ impl OpenVet {
     /// Waits for room, as the message will be published by whoever answers.
     async fn room(&mut self) {
         while let Some(message) = &mut self.message
-            && !message.to.is_ready()
+            && let Some(lack) = message.to.lack()
         {
-            sleep(FULL_PAUSE).await;
+            lack.await;
         }
     }
 

@@ -16,8 +16,8 @@ type Fates = Arc<Mutex<Vec<String>>>;
 struct Fate(Fates);
 
 impl VetTo for Fate {
-    fn is_ready(&self) -> bool {
-        true
+    fn lack(&self) -> Option<LackOfRoom> {
+        None
     }
 
     fn publish(self: Box<Self>, event: Event<'static>) {
@@ -37,9 +37,9 @@ impl VetTo for Fate {
 struct FullRoom(Fate, mpsc::UnboundedSender<()>);
 
 impl VetTo for FullRoom {
-    fn is_ready(&self) -> bool {
+    fn lack(&self) -> Option<LackOfRoom> {
         self.1.send(()).expect("the test listens");
-        false
+        Some(Box::pin(std::future::pending()))
     }
 
     fn publish(self: Box<Self>, event: Event<'static>) {

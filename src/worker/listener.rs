@@ -6,7 +6,7 @@
 //! a refusal) goes to the control plane with the bytes read so far, as if they had not been read.
 //!
 //! Bounded by the gate in number (`limits.handshakes`), by `server.handshake_timeout` in
-//! time, by [`BATCH`] and [`ARRIVALS`] in one turn, and by [`FIRST_READ`] in bytes.
+//! time, by [`super::arrivals`] in what they take of a turn, and by [`FIRST_READ`] in bytes.
 
 use super::arrivals::{PeerPlace, WaitingArrivals};
 use super::connections::Connections;
@@ -19,21 +19,11 @@ use crate::clock::Millis;
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Connections accepted in one turn; then those that are open have theirs.
-const BATCH: usize = 16;
-
-/// What handshakes may take of one turn, which those who are connected wait for: each is some 20 µs.
-const ARRIVALS: u32 = 8;
-
-/// What a step of a handshake below counts as: with an ECDSA certificate it takes some 80 µs, with RSA ten times that.
-const TLS_STEP: u32 = 4;
 
 /// Most bytes read of a client before its handshake is judged: a browser's head with its cookies, and more.
 const FIRST_READ: usize = 8 * 1024;
@@ -120,10 +110,6 @@ pub struct Listener<P: Port = TcpPort> {
     gate: Arc<dyn Gate<P::Socket>>,
     handshake_timeout: Duration,
     arrivals: WaitingArrivals<P::Socket>,
-    /// Those of them that wait for a turn that has time for them, once each unless they are gone.
-    deferred: VecDeque<u64>,
-    /// How much of this turn's [`ARRIVALS`] is left.
-    budget: u32,
     /// The listener may have more than has been accepted.
     accept_ready: bool,
     /// After a failed accept: when the next is due, and the pause before it.
@@ -156,8 +142,6 @@ impl<P: Port> Listener<P> {
             gate,
             handshake_timeout,
             arrivals: WaitingArrivals::new(),
-            deferred: VecDeque::new(),
-            budget: 0,
             accept_ready: false,
             failed: None,
             is_closing: false,
@@ -175,7 +159,7 @@ impl<P: Port> Listener<P> {
     /// How long a poll may sleep that would otherwise sleep until `next`.
     pub(super) fn sooner(&self, now: Millis, next: Option<Duration>) -> Option<Duration> {
         let own = match self.failed {
-            _ if !self.deferred.is_empty() => Duration::ZERO,
+            _ if self.arrivals.deferred() > 0 => Duration::ZERO,
             Some((due, _)) => due.since(now),
             None if self.accept_ready => Duration::ZERO,
             None => return next,
@@ -208,7 +192,7 @@ impl<P: Port> Listener<P> {
         metrics: &Metrics,
     ) -> u64 {
         let mut accepted = 0;
-        for _ in 0..BATCH {
+        for _ in 0..self.arrivals.wanted() {
             if !self.accept_ready || self.failed.is_some_and(|(due, _)| now < due) {
                 break;
             }
@@ -351,37 +335,24 @@ impl<P: Port> Listener<P> {
     }
 
     /// Has a client wait until those who are connected have been served.
-    pub(super) fn defer(&mut self, mut ready: Ready) {
-        if let Some(arrival) = self.arrivals.get_mut(ready.key) {
-            match arrival.deferred {
-                Some(earlier) => ready.is_read_closed |= earlier.is_read_closed,
-                None => self.deferred.push_back(ready.key),
-            }
-            arrival.deferred = Some(ready);
-        }
+    pub(super) fn defer(&mut self, ready: Ready) {
+        self.arrivals.defer(ready);
     }
 
-    /// Those who are connected have been served: how many clients wait for that.
-    pub(super) fn begin_arrivals(&mut self) -> usize {
-        self.budget = ARRIVALS;
-        self.deferred.len()
+    /// Does anybody wait to be accepted or to be read from?
+    pub(super) fn has_arrivals(&self) -> bool {
+        self.accept_ready || self.arrivals.deferred() > 0
+    }
+
+    /// Those who are connected have been served, in so much time: how many clients wait for that.
+    pub(super) fn begin_arrivals(&mut self, taken: Duration) -> usize {
+        self.arrivals.begin(taken);
+        self.arrivals.deferred()
     }
 
     /// The next client that waits, if this turn has time for one more; what happened to it meanwhile.
     pub(super) fn next_deferred(&mut self) -> Option<Ready> {
-        while self.budget > 0 {
-            let key = self.deferred.pop_front()?;
-            let Some(arrival) = self.arrivals.get_mut(key) else {
-                continue;
-            };
-            let is_established = arrival.socket.is_established();
-            let cost = if is_established { 1 } else { TLS_STEP };
-            if let Some(ready) = arrival.deferred.take() {
-                self.budget = self.budget.saturating_sub(cost);
-                return Some(ready);
-            }
-        }
-        None
+        self.arrivals.next_deferred()
     }
 
     /// Acts on a client's first bytes.
@@ -405,7 +376,11 @@ impl<P: Port> Listener<P> {
         }
         let Some(accepted) = accepted else {
             let read = Bytes::copy_from_slice(bytes);
-            let left = arrival.deadline.since(now);
+            // Whoever had to wait for the worker has some time yet.
+            let left = match arrival.deadline.since(now) {
+                Duration::ZERO => GRACE.min(self.handshake_timeout),
+                left => left,
+            };
             self.gate.serve(arrival.socket, read, arrival.place, left);
             return None;
         };
@@ -444,6 +419,10 @@ impl<P: Port> Listener<P> {
         if now < arrival.deadline {
             arrival.armed = arrival.deadline.min(now + TIMER_MAX);
             connections.timers.arm(arrival.armed, key);
+            return;
+        }
+        if !self.arrivals.is_late(key) {
+            connections.timers.arm(now, key);
             return;
         }
         count(&metrics.handshakes_refused, "reason", "timeout");

@@ -9,7 +9,7 @@
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
 //! mailbox, gather each room's frames, one write per socket. What the large rooms get of it is a
 //! portion; what is left of a fan-out waits for the next turn. Sockets whose clients
-//! have not spoken yet come last, some in each turn.
+//! have not spoken yet come last, some in each turn: more of them the longer the others have taken.
 
 mod affinity;
 mod agenda;

@@ -188,7 +188,6 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             self.take_time();
         }
         self.deliver_mailbox();
-        self.accept();
         self.take_arrivals();
         self.reap();
         self.report();
@@ -262,18 +261,25 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
-    /// Goes on with handshakes, those of earlier turns first. What members say meanwhile is read by the next turn before any more
-    /// of them.
+    /// Goes on with handshakes, those of earlier turns first, and accepts. What members say meanwhile is read by the next turn before
+    /// any more of them.
     fn take_arrivals(&mut self) {
+        if !self.listener.as_ref().is_some_and(Listener::has_arrivals) {
+            return;
+        }
+        self.take_time();
+        let taken = self.context.now.since(self.turned);
+        let begin = |listener: &mut Listener<P>| listener.begin_arrivals(taken);
         // Not those that come to wait meanwhile.
-        let most = self.listener.as_mut().map_or(0, Listener::begin_arrivals);
+        let most = self.listener.as_mut().map_or(0, begin);
         for _ in 0..most {
             let listener = self.listener.as_mut();
             match listener.and_then(Listener::next_deferred) {
                 Some(ready) => self.contained(ready.key, |worker, _| worker.on_arrival(ready)),
-                None => return,
+                None => break,
             }
         }
+        self.accept();
     }
 
     /// Reads from a socket whose client has not spoken yet.

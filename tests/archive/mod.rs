@@ -58,6 +58,13 @@ pub(crate) fn page(gateway: &Gateway, query: &str) -> Vec<Value> {
         Some("application/x-ndjson")
     );
     let text = response.text();
+    let lengths = text.split_inclusive('\n').map(str::len);
+    let longest = lengths.max().unwrap_or_default().to_string();
+    assert_eq!(
+        response.header("x-supportal-line-bytes"),
+        Some(&*longest),
+        "a reader knows how long a line may be"
+    );
     let lines = text
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"));

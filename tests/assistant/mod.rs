@@ -127,7 +127,7 @@ fn piece(text: &str) -> String {
 }
 
 /// Every event of an answer of these characters but the head.
-fn pieces(text: &str) -> String {
+pub(crate) fn pieces(text: &str) -> String {
     let mut events = event(&json!({
         "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "small:1b",
         "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}],
@@ -158,7 +158,7 @@ pub(crate) fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole answer of these events.
-fn events(body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn events(body: impl AsRef<[u8]>) -> Vec<u8> {
     [EVENTS.as_bytes(), &chunk(body), b"0\r\n\r\n"].concat()
 }
 

@@ -271,7 +271,7 @@ fn no_text_of_a_user_reaches_a_command_a_pattern_or_a_channel_r12() {
     ];
     let name = |channel: &str| {
         let rest = channel.strip_prefix("supportal:").unwrap_or("?");
-        rest == "room:chat_1_abc" || rest.starts_with("canary:")
+        rest == "room:chat_1_abc" || rest == "nodes" || rest.starts_with("canary:")
     };
     loop {
         let line = monitor.line();

@@ -7,6 +7,7 @@ mod deployments;
 mod faults;
 mod hostile;
 mod network;
+mod recovery;
 mod rights;
 mod roll;
 mod streams;

@@ -1,7 +1,10 @@
 //! Beside a real Django site: channels and channels_redis in Python, on a real Redis that each test
 //! has for itself.
 
+mod courier;
+mod cuts;
 mod deployments;
+mod faults;
 mod forms;
 mod kept;
 mod life;
@@ -9,6 +12,7 @@ mod network;
 mod origins;
 mod talk;
 
+use crate::support::proxy::Proxy;
 use crate::support::site::Site;
 use crate::support::{Client, Gateway, Redis, user, wait};
 use serde_json::{Value, json};
@@ -46,6 +50,16 @@ fn node_at(layer: &str, hosts: &Value, settings: &[&str]) -> Gateway {
     all.extend([layer.as_str(), &hosts]);
     all.extend(settings);
     Gateway::start(&all)
+}
+
+/// A Redis, a proxy before it, and a node of layer `core` that reaches it by that and is up.
+#[track_caller]
+fn node_behind_proxy(settings: &[&str]) -> (Redis, Proxy, Gateway) {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::start(redis.address());
+    let gateway = node_at("core", &json!([proxy.url()]), settings);
+    until_up(&gateway);
+    (redis, proxy, gateway)
 }
 
 /// Hosts as a setting: TOML has another sign in its tables than JSON.

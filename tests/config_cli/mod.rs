@@ -1,5 +1,6 @@
 //! `supportal check` and `supportal config`: exit codes, sentences, precedence.
 
+mod probes;
 mod refused_starts;
 
 use std::ffi::OsStr;

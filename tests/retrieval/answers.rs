@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway that keeps what is said in this folder, whose model reads what is found.
 #[track_caller]
-fn gateway(folder: &Path, model: &Model, more: &[&str]) -> Gateway {
+pub(super) fn gateway(folder: &Path, model: &Model, more: &[&str]) -> Gateway {
     let base_url = format!("assistant.openai.base_url={}", model.base_url());
     let archive = format!("archive.path={}", folder.join("archive.db").display());
     let token = format!("api.token={TOKEN}");

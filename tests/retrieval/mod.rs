@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod answers; // a model that reads what is found
+#[cfg(test)]
+mod bounds; // what reading takes
 
 use crate::support::{repository, tools_dir};
 use serde_json::{Value, json};

@@ -143,12 +143,19 @@ fn what_has_no_session_waits_until_there_is_one() {
     assert_eq!(parked.lines().count(), 1, "{parked}");
 }
 
-#[test]
-fn a_text_that_the_database_does_not_take_holds_up_nobody() {
+/// PostgreSQL, and a site with session `abc` that has its rows there, beside a node that keeps what is said in the folder.
+#[track_caller]
+fn on_postgres() -> (Postgres, TempDir, Gateway, PackageSite) {
     let postgres = Postgres::start();
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = keeping(&folder, &[]);
     let site = PackageSite::new(Some(&postgres), &["abc"]).beside(&gateway);
+    (postgres, folder, gateway, site)
+}
+
+#[test]
+fn a_text_that_the_database_does_not_take_holds_up_nobody() {
+    let (_postgres, _folder, gateway, site) = on_postgres();
     let mut ann = gateway.join("abc");
     for text in ["before", "nul \0 inside", "after"] {
         say(&mut ann, text);
@@ -181,10 +188,7 @@ with connection.cursor() as cursor:
 
 #[test]
 fn a_row_that_the_site_s_own_index_or_trigger_refuses_holds_up_nobody() {
-    let postgres = Postgres::start();
-    let folder = tempfile::tempdir().expect("a folder");
-    let gateway = keeping(&folder, &[]);
-    let site = PackageSite::new(Some(&postgres), &["abc"]).beside(&gateway);
+    let (_postgres, _folder, gateway, site) = on_postgres();
     site.manage(&["shell", "-c", REFUSING]);
     let mut ann = gateway.join("abc");
     // More than an entry of an index may have, and nothing that could be compressed.

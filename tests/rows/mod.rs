@@ -2,6 +2,7 @@
 
 mod archive;
 mod context;
+mod log;
 mod model;
 mod outage;
 mod parity;

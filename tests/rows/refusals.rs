@@ -153,3 +153,42 @@ fn the_archive_of_another_node_is_begun_only_when_that_is_asked_for() {
         [("abc", "USER", "one"), ("abc", "USER", "two")]
     );
 }
+
+#[test]
+fn a_line_is_as_long_as_the_node_says_and_no_longer_than_is_sensible_if_it_says_nothing() {
+    // As with a limits.message_bytes of some mebibytes: escapes make six bytes of one.
+    let text = "x".repeat(9 << 20);
+    let line = json!({
+        "cursor": "1", "room": "chat_1_abc", "business_id": 1, "session_id": "abc", "epoch": 1, "offset": 1,
+        "sender": "user", "message": text, "at": "2026-01-01T00:00:00.000001Z", "origin": "gateway",
+    });
+    let line = format!("{line}\n");
+    let bytes = line.len();
+    for (said, is_taken) in [
+        (format!("X-Supportal-Line-Bytes: {bytes}\r\n"), true),
+        (format!("X-Supportal-Line-Bytes: {}\r\n", bytes - 1), false),
+        ("X-Supportal-Line-Bytes: many\r\n".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let whole = format!("HTTP/1.1 200 OK\r\n{said}Content-Length: {bytes}\r\n\r\n{line}");
+        let node = Puppet::start(move |request| {
+            let is_first = !request.target().contains("after=");
+            request.say(match is_first {
+                true => &*whole,
+                false => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            })
+        });
+        let mut site = PackageSite::new(None, &["abc"]);
+        site.gateway["URL"] = format!("http://{}", node.address()).into();
+        if is_taken {
+            let wrote = site.manage(&["supportal_archive", "--once"]);
+            assert_eq!(wrote.trim(), "1 rows", "{said}");
+        } else {
+            let refused = site.refusal(&["supportal_archive", "--once"]);
+            assert!(
+                refused.contains("a line of the archive broke off"),
+                "{said}"
+            );
+        }
+    }
+}

@@ -16,6 +16,8 @@ pub(crate) enum Weather {
     Fair,
     /// Each read waits 100 ms.
     Slow,
+    /// Each read waits 3 ms: another town.
+    Far,
     /// They pass one at a time.
     Drops,
     /// Nothing passes, nothing ends.
@@ -26,16 +28,23 @@ pub(crate) enum Weather {
     Garbage,
     /// What the node says passes; what Redis answers does not.
     Deaf,
+    /// The next long answer never arrives: its connection is reset in its place. Then the weather is fair.
+    Bite,
 }
 
-const ALL: [Weather; 7] = [
+/// An answer is long from this many bytes on: neither a message of a few words nor what a client asks as it connects.
+const LONG: usize = 4096;
+
+const ALL: [Weather; 9] = [
     Weather::Fair,
     Weather::Slow,
+    Weather::Far,
     Weather::Drops,
     Weather::Silence,
     Weather::Cut,
     Weather::Garbage,
     Weather::Deaf,
+    Weather::Bite,
 ];
 
 /// How long a read waits before the weather is looked at again.
@@ -52,6 +61,10 @@ struct Sky {
 impl Sky {
     fn now(&self) -> Weather {
         ALL[usize::from(self.weather.load(Ordering::Relaxed))]
+    }
+
+    fn set(&self, weather: Weather) {
+        self.weather.store(weather as u8, Ordering::Relaxed);
     }
 
     fn has_ended(&self) -> bool {
@@ -111,9 +124,14 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
+    /// The weather: [`Weather::Fair`] once something was bitten.
+    pub(crate) fn weather(&self) -> Weather {
+        self.sky.now()
+    }
+
     /// Changes the weather, for connections that stand too.
     pub(crate) fn set(&self, weather: Weather) {
-        self.sky.weather.store(weather as u8, Ordering::Relaxed);
+        self.sky.set(weather);
     }
 }
 
@@ -137,9 +155,10 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
         };
         let sky = Arc::clone(sky);
         thread::spawn(move || {
-            pass(&from, &to, to_node, &sky);
-            if sky.now() == Weather::Cut {
+            let is_bitten = pass(&from, &to, to_node, &sky);
+            if is_bitten || sky.now() == Weather::Cut {
                 reset(&from);
+                reset(&to);
             }
             drop(from.shutdown(Shutdown::Both));
             drop(to.shutdown(Shutdown::Both));
@@ -147,15 +166,15 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
     }
 }
 
-/// Passes bytes until either end is gone or the weather cuts it.
-fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) {
+/// Passes bytes until either end is gone or the weather cuts it. True if a long answer was bitten off.
+fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> bool {
     let mut buffer = [0; 16 * 1024];
     let mut held = Vec::new();
     drop(from.set_read_timeout(Some(LOOK)));
     while !sky.has_ended() {
         let weather = sky.now();
         match weather {
-            Weather::Cut => return,
+            Weather::Cut => return false,
             Weather::Deaf if !to_node => {}
             Weather::Silence | Weather::Deaf => {
                 thread::park_timeout(LOOK);
@@ -164,36 +183,48 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) {
             Weather::Garbage if to_node => {
                 let noise = b"\x00\xff$-9\r\n*99999999\r\n!@#%\r\n";
                 drop(to.write_all(noise));
-                return;
+                return false;
             }
-            Weather::Fair | Weather::Slow | Weather::Drops | Weather::Garbage => {}
+            Weather::Fair
+            | Weather::Slow
+            | Weather::Far
+            | Weather::Drops
+            | Weather::Garbage
+            | Weather::Bite => {}
         }
         let count = match from.read(&mut buffer) {
-            Ok(0) => return,
+            Ok(0) => return false,
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 continue;
             }
-            Err(_) => return,
+            Err(_) => return false,
         };
-        if weather == Weather::Slow {
-            thread::park_timeout(Duration::from_millis(100));
+        match weather {
+            Weather::Slow => thread::park_timeout(Duration::from_millis(100)),
+            Weather::Far => thread::park_timeout(Duration::from_millis(3)),
+            Weather::Bite if to_node && count >= LONG => {
+                sky.set(Weather::Fair);
+                return true;
+            }
+            _ => {}
         }
         if sky.is_old && to_node {
             held.extend_from_slice(&buffer[..count]);
             let said = age(&mut held);
             if to.write_all(&said).is_err() {
-                return;
+                return false;
             }
             continue;
         }
         let size = if weather == Weather::Drops { 1 } else { count };
         for piece in buffer[..count].chunks(size) {
             if to.write_all(piece).is_err() {
-                return;
+                return false;
             }
         }
     }
+    false
 }
 
 /// Takes out what is whole, with the errors of functions as Redis 6.2 wraps them:

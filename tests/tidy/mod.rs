@@ -140,6 +140,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("strsim", &["config"]),
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
+    ("tower_service", &["http_client"]),
     ("tracing_subscriber", &["telemetry"]),
     ("webpki", &["redis", "tls", "http_client"]),
 ];

@@ -6,6 +6,7 @@ use crate::webhook::{SECRET, View};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use supportal::internal::clock::Clock;
 
 /// How an author goes, and what is left of it.
 type Leave = fn(Client) -> Option<Client>;
@@ -107,16 +108,22 @@ fn a_drain_that_is_over_decides_by_the_policy() {
     }
 }
 
+/// The settings of a journal in this folder.
+fn journal_in(folder: &tempfile::TempDir) -> [String; 3] {
+    let path = folder.path().join("archive.db");
+    [
+        "archive.mode=journal".to_owned(),
+        format!("archive.path={}", path.display()),
+        format!("api.token={}", crate::archive::TOKEN),
+    ]
+}
+
 #[test]
 fn what_was_taken_is_archived_although_nobody_is_left() {
     let (view, latch) = latched();
     let folder = tempfile::tempdir().expect("a folder");
-    let path = format!(
-        "archive.path={}",
-        folder.path().join("archive.db").display()
-    );
-    let token = format!("api.token={}", crate::archive::TOKEN);
-    let journal = ["archive.mode=journal", &path, &token];
+    let journal = journal_in(&folder);
+    let journal = journal.each_ref().map(String::as_str);
     {
         let gateway = gateway(&view, &journal);
         let mut author = gateway.join("abc");
@@ -151,12 +158,8 @@ fn what_is_said_in_a_drain_is_archived_although_nobody_is_left() {
         request.say("HTTP/1.1 204 No Content\r\n\r\n")
     });
     let folder = tempfile::tempdir().expect("a folder");
-    let path = format!(
-        "archive.path={}",
-        folder.path().join("archive.db").display()
-    );
-    let token = format!("api.token={}", crate::archive::TOKEN);
-    let journal = ["archive.mode=journal", &path, &token];
+    let journal = journal_in(&folder);
+    let journal = journal.each_ref().map(String::as_str);
     {
         let url = format!("assistant.webhook.url=http://{}/", view.puppet.address());
         let secret = format!("assistant.webhook.secret={SECRET}");
@@ -204,6 +207,37 @@ fn a_site_that_is_away_is_seen_and_chat_goes_on() {
     assert_eq!(text(&mut client), "again");
     assert_eq!(gateway.admin("/ready").text(), "ready\n");
     gateway.wait_log("the site vets messages again", 1);
+}
+
+#[test]
+fn a_view_that_fails_by_turns_writes_two_lines_a_second_at_most() {
+    const TURNS: usize = 60;
+    let view = View::start(|request, asked| {
+        asked.message() != "fail" && request.say("HTTP/1.1 204 No Content\r\n\r\n")
+    });
+    let gateway = gateway(&view, &[]);
+    let mut client = gateway.join("abc");
+    let clock = Clock::start();
+    for _ in 0..TURNS {
+        for said in ["fail", "pass"] {
+            client.send_text(&user(said));
+            assert_eq!(text(&mut client), said);
+        }
+    }
+    let seconds = clock.now().0 as usize / 1000 + 1;
+    assert_eq!(result(&gateway, "broken_off"), TURNS);
+    gateway.wait_log("the site has not vetted a message", 1);
+    let log = gateway.log();
+    for line in [
+        "the site has not vetted a message",
+        "the site vets messages again",
+    ] {
+        let lines = log.matches(line).count();
+        assert!(
+            lines >= 1 && lines <= seconds,
+            "{lines} in {seconds} s: {line}"
+        );
+    }
 }
 
 #[test]

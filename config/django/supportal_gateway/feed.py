@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -9,7 +10,7 @@ import urllib.request
 from .conf import TOKEN_MISSING, setting, token
 
 PAGE_EVENTS = 1000
-LINE_BYTES_MAX = 8 * 1024 * 1024  # of one line; the longest text a node takes is far below
+LINE_BYTES = 8 * 1024 * 1024  # of one line, where the node does not say how long its longest one is
 LINES_MAX = 3 * PAGE_EVENTS  # each event, a gap in front of it, and what is missing at the end, of each Redis
 CURSOR_MAX = 384  # as ArchiveCursor has it
 
@@ -87,9 +88,16 @@ def reason(body):
         return body[:100].decode(errors="replace"), None, ""
 
 
+def line_bytes(answer):
+    """The longest line that is read: it is the node's setting how long a message may be, so the node says it."""
+    said = answer.headers.get("X-Supportal-Line-Bytes", "")
+    return max(LINE_BYTES, int(said)) if re.fullmatch("[0-9]{1,12}", said) else LINE_BYTES
+
+
 def read_lines(answer):
+    most = line_bytes(answer)
     for _ in range(LINES_MAX):
-        text = answer.readline(LINE_BYTES_MAX)
+        text = answer.readline(most)
         if not text:
             return
         if not text.endswith(b"\n"):

@@ -26,6 +26,7 @@ from django_supportal.services.vector_service import VectorService
 from django_supportal.websocket.consumers import ChatConsumer
 
 from .rows import accepted_at
+from .tags import tag, without_names
 
 TURNS = 10  # as many rows as the package reads
 APOLOGY = "sorry, I encountered an error processing your message"
@@ -62,7 +63,7 @@ class AnswerConsumer(SyncConsumer):
             if not self.tell(event["group"], {"message": answer, "sender": "assistant", "timestamp": str(timezone.now())}):
                 row.delete()  # what nobody has seen was not said
         except Exception as error:  # a line, not a traceback: whoever may write to a room without a session writes this log
-            log.error("no answer in %s: %r", event["group"], error)
+            log.error("no answer in %s: %s", tag(event["group"]), without_names(error, event["group"], event["session_id"]))
             self.tell(event["group"], {"error": APOLOGY, "sender": "system"})
 
     def answer(self, event, session):
@@ -83,10 +84,10 @@ class AnswerConsumer(SyncConsumer):
                 return True
             except Exception as error:
                 if isinstance(error, RuntimeError) or time.monotonic() > until:  # RuntimeError: this process is ending
-                    log.error("nobody is told the answer in %s: %r", group, error)
+                    log.error("nobody is told the answer in %s: %s", tag(group), without_names(error, group))
                     return False
                 if not is_waiting:
-                    log.warning("the answer in %s waits for Redis: %r", group, error)
+                    log.warning("the answer in %s waits for Redis: %s", tag(group), without_names(error, group))
                 is_waiting = True
                 time.sleep(1)
 

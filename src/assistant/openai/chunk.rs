@@ -207,7 +207,33 @@ fn read(json: &[u8]) -> Result<AnswerWords, AnswerFault> {
     })
 }
 
-/// Names of models, as `GET …/models` lists them: the first.
+/// Words in the names of models that answer no questions: they make vectors, put texts in order, hear, speak, draw or judge.
+/// Servers list all of theirs alike.
+const OF_ANOTHER_KIND: [&str; 11] = [
+    "bge",
+    "clip",
+    "colbert",
+    "dall",
+    "diffusion",
+    "e5",
+    "gte",
+    "image",
+    "minilm",
+    "moderation",
+    "transcribe",
+];
+/// The same as parts of words.
+const PART_OF_ANOTHER_KIND: [&str; 4] = ["embed", "rerank", "tts", "whisper"];
+
+/// May a model of this name answer questions?
+fn is_for_chat(id: &str) -> bool {
+    let name = id.to_ascii_lowercase();
+    let mut words = name.split(|character: char| !character.is_ascii_alphanumeric());
+    let has_part = |word: &str| PART_OF_ANOTHER_KIND.iter().any(|part| word.contains(part));
+    !words.any(|word| OF_ANOTHER_KIND.contains(&word) || has_part(word))
+}
+
+/// Names of models, as `GET …/models` lists them: the first that may answer questions.
 pub(super) fn read_models(body: &[u8]) -> Result<String, AnswerFault> {
     #[derive(Deserialize)]
     struct Models {
@@ -221,7 +247,7 @@ pub(super) fn read_models(body: &[u8]) -> Result<String, AnswerFault> {
     }
     impl Listed for Model {
         fn is_meant(&self) -> bool {
-            true
+            is_for_chat(&self.id)
         }
     }
     let models: Models =
@@ -361,9 +387,48 @@ mod tests {
     }
 
     #[test]
-    fn the_first_model_that_is_listed_is_taken() {
+    fn the_first_model_that_is_listed_and_answers_questions_is_taken() {
         let listed = br#"{"object":"list","data":[{"id":"llama3.2:1b"},{"id":"b"}]}"#;
         assert_eq!(read_models(listed), Ok("llama3.2:1b".to_owned()));
+        let others = [
+            "nomic-embed-text:latest",
+            "text-embedding-3-small",
+            "mxbai-embed-large",
+            "bge-m3:567m",
+            "all-minilm:22m",
+            "BAAI/bge-reranker-v2-m3",
+            "Qwen/Qwen3-Reranker-0.6B",
+            "jina-reranker-v2",
+            "snowflake-arctic-embed2",
+            "intfloat/e5-mistral-7b-instruct",
+            "whisper-1",
+            "faster-whisper-large",
+            "gpt-4o-transcribe",
+            "tts-1-hd",
+            "gpt-4o-mini-tts",
+            "omni-moderation-latest",
+            "dall-e-3",
+            "gpt-image-1",
+            "stable-diffusion-3",
+            "openai/clip-vit-base",
+        ];
+        let model = |id: &&str| format!(r#"{{"id":"{id}"}}"#);
+        let others: Vec<String> = others.iter().map(model).collect();
+        let others = others.join(",");
+        for chat in [
+            "gpt-4o-mini",
+            "mistralai/Mistral-7B-Instruct-v0.3",
+            "qwen2.5:0.5b",
+            "deepseek-r1",
+            "gemma3:1b",
+            "phi4",
+            "tinyllama",
+        ] {
+            let list = format!(r#"{{"data":[{others},{{"id":"{chat}"}},{{"id":"other"}}]}}"#);
+            assert_eq!(read_models(list.as_bytes()), Ok(chat.to_owned()));
+        }
+        let alone = format!(r#"{{"data":[{others}]}}"#);
+        assert_eq!(read_models(alone.as_bytes()), Err(AnswerFault::NoModel));
         for none in [&br#"{"data":[]}"#[..], br#"{"data":null}"#] {
             assert_eq!(read_models(none), Err(AnswerFault::NoModel));
         }

@@ -12,8 +12,8 @@ mod request;
 pub(super) use prompt::told_bytes_max;
 
 use super::remote::{
-    AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
-    ExchangeLimits, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer, ServerKind,
+    AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED, OK,
+    RemoteAnswer, RemoteQuestion, RemoteServer, ServerKind, limits_of, past_of,
 };
 use super::{Assistant, Error, PastLimits, Piece, Question, Replies, ReplyMeta, Retrieve};
 use crate::config::{self, OpenAiSettings, Secret, read_secret};
@@ -44,7 +44,7 @@ struct ModelServer {
     /// Of businesses that have one of their own, by their ids.
     styles: HashMap<String, AnswerStyle>,
     retrieve: Option<Arc<dyn Retrieve>>,
-    /// The first model that the server lists; `None` until that is asked for.
+    /// The first model that the server lists and that answers questions; `None` until that is asked for.
     listed: Mutex<Option<Arc<str>>>,
 }
 
@@ -84,17 +84,7 @@ impl OpenAi {
         let style = AnswerStyle::of(settings);
         let own = config.businesses.iter();
         let styles = own.map(|own| (own.business_id.to_string(), style.with(own)));
-        let limits = RemoteLimits {
-            first_token: settings.first_token,
-            retries: settings.retries,
-            retry_budget: settings.retry_budget,
-            breaker_failures: settings.breaker_failures,
-            breaker_pause: settings.breaker_pause,
-            exchange: ExchangeLimits {
-                between_tokens: settings.between_tokens,
-                event_bytes: settings.event_bytes,
-            },
-        };
+        let limits = limits_of!(settings);
         // Of a model one try takes as long as all.
         let faults = AnswerFault::labels_but(AnswerFault::Timeout);
         let outcomes = faults.chain([OK, CANCELLED]);
@@ -109,6 +99,19 @@ impl OpenAi {
             listed: Mutex::default(),
             settings: settings.clone(),
         })))
+    }
+}
+
+impl OpenAi {
+    /// The model that is asked for everybody, as far as that is known.
+    pub(super) fn model(&self) -> Option<Arc<str>> {
+        let own = self.0.style.model.as_deref().map(Arc::from);
+        own.or_else(|| self.0.listed.lock().clone())
+    }
+
+    /// Why the last question that was not answered was not.
+    pub(super) fn last_fault(&self) -> Option<String> {
+        self.0.server.last_fault()
     }
 }
 
@@ -144,13 +147,8 @@ impl Assistant for OpenAi {
 
     fn past(&self) -> Option<PastLimits> {
         let settings = &self.0.settings;
-        Some(PastLimits {
-            // The question itself is the last one.
-            lines: settings.turns - 1,
-            bytes: settings.context_bytes,
-            rooms: settings.rooms,
-            expiry: settings.remember,
-        })
+        // The question itself is the last one.
+        Some(past_of!(settings, settings.turns - 1))
     }
 
     fn degraded(&self) -> Option<String> {
@@ -208,7 +206,7 @@ impl RemoteQuestion for ModelQuestion<'_> {
 }
 
 impl ModelServer {
-    /// The model that answers: that of the settings, or the first that the server lists.
+    /// The model that answers: that of the settings, or the first that the server lists and that answers questions.
     async fn model(
         &self,
         style: &AnswerStyle,

@@ -4,7 +4,7 @@ use super::breaker::{BreakerChange, Unasked};
 use super::exchange::AnswerRefusal;
 use super::fault::AnswerFault;
 use crate::clock::Clock;
-use crate::redis::log_limiter::LogLimiter;
+use crate::redis::log_limiter::FaultLines;
 use parking_lot::Mutex;
 
 /// What kind of server it is that is asked, in the words of the log.
@@ -28,14 +28,12 @@ pub(super) struct ServerHealth {
 
 #[derive(Debug, Default)]
 struct SaidOfServer {
-    /// Why the last question was not answered; `None` if it was.
-    fault: Option<&'static str>,
-    /// The same of the last one that was not.
-    last_fault: Option<&'static str>,
+    /// Why the last question that was not answered was not.
+    last: Option<AnswerRefusal>,
     /// Questions that were refused since the last one that was answered, and how the last of them was.
     refusals: usize,
     refusal: Option<&'static str>,
-    lines: LogLimiter,
+    lines: FaultLines<&'static str>,
 }
 
 impl ServerKind {
@@ -118,17 +116,29 @@ impl ServerHealth {
             }
             Some(_) => {}
         }
-        if said.fault == fault {
-            return;
+        if let Some((fault, code)) = refused {
+            said.last = Some((*fault, code.clone()));
         }
-        said.fault = fault;
-        said.last_fault = fault.or(said.last_fault);
+        // That there are answers again is for the breaker to say.
+        let is_due = said.lines.is_due(fault, self.clock.now());
         if let Some((fault, code)) = refused
-            && said.lines.is_due(self.clock.now())
+            && is_due
         {
             let code = code.as_deref().unwrap_or("-");
             self.kind.say_fault(*fault, code);
         }
+    }
+
+    /// Why the last question that was not answered was not, in the words of the log.
+    pub(super) fn last(&self) -> Option<String> {
+        let (fault, code) = self.said.lock().last.clone()?;
+        let (label, look_at) = (fault.label(), self.kind.look_at(fault));
+        let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+        let look_at = match look_at {
+            "-" => String::new(),
+            keys => format!("; look at {keys}"),
+        };
+        Some(format!("{label}{code}{look_at}"))
     }
 
     /// Why no question is answered though all are asked, for those who watch the node: a key, an address or a model that is
@@ -146,7 +156,8 @@ impl ServerHealth {
 
     /// Why these questions are not answered, for those who watch the node.
     pub(super) fn degraded(&self, unasked: Unasked) -> String {
-        let fault = self.said.lock().last_fault.unwrap_or("failed");
+        let last = self.said.lock().last.clone();
+        let fault = last.map_or("failed", |(fault, _)| fault.label());
         match (self.kind, unasked) {
             (ServerKind::Model, Unasked::All) => format!("the model does not answer: {fault}"),
             (ServerKind::Model, Unasked::Business) => {

@@ -65,6 +65,38 @@ pub(super) struct RemoteLimits {
     pub(super) exchange: ExchangeLimits,
 }
 
+/// The limits of a section that has them under these names: of `[assistant.openai]` and `[assistant.webhook]`, each a type of
+/// its own.
+macro_rules! limits_of {
+    ($settings:expr) => {
+        $crate::assistant::remote::RemoteLimits {
+            first_token: $settings.first_token,
+            retries: $settings.retries,
+            retry_budget: $settings.retry_budget,
+            breaker_failures: $settings.breaker_failures,
+            breaker_pause: $settings.breaker_pause,
+            exchange: $crate::assistant::remote::ExchangeLimits {
+                between_tokens: $settings.between_tokens,
+                event_bytes: $settings.event_bytes,
+            },
+        }
+    };
+}
+
+/// As [`limits_of`], of what was said before: so many lines of it.
+macro_rules! past_of {
+    ($settings:expr, $lines:expr) => {
+        $crate::assistant::PastLimits {
+            lines: $lines,
+            bytes: $settings.context_bytes,
+            rooms: $settings.rooms,
+            expiry: $settings.remember,
+        }
+    };
+}
+
+pub(super) use {limits_of, past_of};
+
 /// How a question ended that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerEnding {
@@ -155,6 +187,11 @@ impl RemoteServer {
         let unasked = self.breaker.unasked(Instant::now());
         let unasked = unasked.map(|unasked| self.health.degraded(unasked));
         unasked.or_else(|| self.health.refusing())
+    }
+
+    /// Why the last question that was not answered was not.
+    pub(super) fn last_fault(&self) -> Option<String> {
+        self.health.last()
     }
 
     /// 64 random bits.

@@ -17,9 +17,8 @@ mod body;
 mod request;
 
 use super::remote::{
-    AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
-    ExchangeLimits, LATER, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer,
-    ServerKind, UNWANTED, read_out,
+    AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED, LATER, OK,
+    RemoteAnswer, RemoteQuestion, RemoteServer, ServerKind, UNWANTED, limits_of, past_of, read_out,
 };
 use super::{Assistant, Error, Failure, PastLimits, Question, Replies};
 use crate::clock::wall;
@@ -80,17 +79,7 @@ impl Webhook {
         let trust = Trust::for_url(requests.uri(), settings.ca_file.as_deref());
         let client = HttpClient::new(limits, trust)
             .map_err(|error| fault("assistant.webhook.ca_file", &error.to_string()))?;
-        let limits = RemoteLimits {
-            first_token: settings.first_token,
-            retries: settings.retries,
-            retry_budget: settings.retry_budget,
-            breaker_failures: settings.breaker_failures,
-            breaker_pause: settings.breaker_pause,
-            exchange: ExchangeLimits {
-                between_tokens: settings.between_tokens,
-                event_bytes: settings.event_bytes,
-            },
-        };
+        let limits = limits_of!(settings);
         let faults = AnswerFault::labels_but(AnswerFault::NoModel);
         let outcomes = faults.chain([OK, LATER, UNWANTED, CANCELLED]);
         let (kind, form) = (ServerKind::Webhook, body::FORM);
@@ -99,6 +88,13 @@ impl Webhook {
             requests,
             settings: settings.clone(),
         })))
+    }
+}
+
+impl Webhook {
+    /// Why the last question that was not answered was not.
+    pub(super) fn last_fault(&self) -> Option<String> {
+        self.0.server.last_fault()
     }
 }
 
@@ -122,12 +118,7 @@ impl Assistant for Webhook {
 
     fn past(&self) -> Option<PastLimits> {
         let settings = &self.0.settings;
-        (settings.turns > 0).then_some(PastLimits {
-            lines: settings.turns,
-            bytes: settings.context_bytes,
-            rooms: settings.rooms,
-            expiry: settings.remember,
-        })
+        (settings.turns > 0).then_some(past_of!(settings, settings.turns))
     }
 
     fn degraded(&self) -> Option<String> {

@@ -16,7 +16,7 @@ use crate::redis;
 use crate::redis::client::{RedisClient, RedisCommand, RedisConnection};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::{CommandError, LinkFailure};
-use crate::redis::log_limiter::LogLimiter;
+use crate::redis::log_limiter::FaultLines;
 use crate::redis::supervise::OwnedTask;
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
@@ -54,7 +54,8 @@ pub(super) struct SessionStore {
     /// Of all.
     turns: Semaphore,
     answers: Mutex<Answers>,
-    health: Mutex<StoreHealth>,
+    /// What the log has been told of Redis.
+    lines: Mutex<FaultLines<()>>,
     clock: Clock,
 }
 
@@ -110,13 +111,6 @@ impl OpenConnection {
     }
 }
 
-/// What the log has been told of Redis.
-#[derive(Debug, Default)]
-struct StoreHealth {
-    is_away: bool,
-    lines: LogLimiter,
-}
-
 impl SessionStore {
     /// By the settings. Opens no connection.
     pub(super) fn new(settings: &DjangoSessionSettings) -> Result<Self, redis::Error> {
@@ -134,7 +128,7 @@ impl SessionStore {
             shares: AddressTurns::new(settings.concurrency_per_ip),
             turns: Semaphore::new(settings.concurrency),
             answers: Mutex::new(Answers::new(settings.cache_entries)),
-            health: Mutex::default(),
+            lines: Mutex::default(),
             settings: settings.clone(),
             clock: Clock::start(),
         })
@@ -292,12 +286,10 @@ impl SessionStore {
 
     /// Tells the log when Redis begins to answer, and when it ends.
     fn note(&self, failure: Option<&str>) {
-        let mut health = self.health.lock();
-        if health.is_away == failure.is_some() || !health.lines.is_due(self.clock.now()) {
+        let fault = failure.map(|_error| ());
+        if !self.lines.lock().is_due(fault, self.clock.now()) {
             return;
         }
-        health.is_away = failure.is_some();
-        drop(health);
         match failure {
             Some(error) => {
                 tracing::warn!(error, "sessions cannot be looked for in the site's Redis");

@@ -32,7 +32,7 @@ use crate::metrics::{Metrics, count, declare};
 use crate::name;
 use crate::protocol::CloseReason;
 use crate::redis::Randomness;
-use crate::redis::log_limiter::LogLimiter;
+use crate::redis::log_limiter::FaultLines;
 use answer::{SiteAnswer, SiteRefusal};
 use parking_lot::Mutex;
 use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
@@ -91,17 +91,10 @@ pub struct Forward {
     places: Semaphore,
     /// Was the last question one that the site could not be asked, or did not answer?
     is_away: AtomicBool,
-    site: Mutex<SiteHealth>,
+    /// What the log has been told of it.
+    lines: Mutex<FaultLines<&'static str>>,
     metrics: Arc<Metrics>,
     clock: Clock,
-}
-
-/// What the log has been told of the site.
-#[derive(Debug, Default)]
-struct SiteHealth {
-    /// Why the last answer was none; `None` if it was one.
-    fault: Option<&'static str>,
-    lines: LogLimiter,
 }
 
 /// A question under way, and how many wait for its answer.
@@ -167,7 +160,7 @@ impl Forward {
             rechecks: Rechecks::new(Randomness::default()),
             places: Semaphore::new(settings.concurrency),
             is_away: AtomicBool::new(false),
-            site: Mutex::default(),
+            lines: Mutex::default(),
             settings: settings.clone(),
             metrics: Arc::clone(metrics),
             clock: Clock::start(),
@@ -317,12 +310,9 @@ impl Forward {
             SiteAnswer::In(_) | SiteAnswer::Out(_) => None,
             SiteAnswer::Unavailable(cause) | SiteAnswer::Unreadable(cause) => Some(*cause),
         };
-        let mut site = self.site.lock();
-        if site.fault == fault || !site.lines.is_due(self.clock.now()) {
+        if !self.lines.lock().is_due(fault, self.clock.now()) {
             return;
         }
-        site.fault = fault;
-        drop(site);
         let url = self.form.shown_url();
         match (answer, fault) {
             (SiteAnswer::Unreadable(_), Some(cause @ answer::TO_HTTPS)) => {

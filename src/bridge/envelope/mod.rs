@@ -93,6 +93,15 @@ pub enum EnvelopeFault {
     /// What should be a WebSocket frame is none that may be written to a member.
     #[error("not one whole frame of a message")]
     Frame,
+    /// A name that is no room's.
+    #[error("not the name of a room")]
+    Name,
+    /// A number that no room comes to.
+    #[error("a number beyond all counting")]
+    Number,
+    /// Longer than anything that is written.
+    #[error("too long")]
+    Long,
 }
 
 /// Writes one envelope.

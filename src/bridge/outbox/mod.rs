@@ -5,15 +5,23 @@
 //! the newest and counts it. The link's task takes everything at once and keeps it until Redis has
 //! answered: on a broken connection it sends again from the oldest unanswered one, and the receivers
 //! drop by number what came twice. What has expired is dropped and counted, never sent late.
+//!
+//! Hellos and marks for one room, which few need any more (see `marks`), go beside the messages: they take no
+//! room of theirs, one waits for each room, and [`ASIDES_AT_ONCE`] are on their way.
+
+mod barrier;
 
 use super::envelope::{self, EnvelopeEntry, EnvelopeHead, NodeId};
+use super::marks::Marks;
 use super::wall::to_wall;
 use crate::broker::Publication;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;
 use crate::clock::Millis;
 use crate::protocol::Event;
+use barrier::Barrier;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +37,9 @@ const BATCH_ROOMS: usize = 128;
 /// Bytes of frames in one batch, so that one does not hold the link for longer than a few
 /// milliseconds.
 const BATCH_BYTES: usize = 512 * 1024;
+
+/// Hellos and marks that are taken up at a time: a message waits behind so many at most.
+const ASIDES_AT_ONCE: usize = 64;
 
 /// One thing to say, in one room.
 #[derive(Clone, Debug)]
@@ -54,6 +65,10 @@ impl Outgoing {
             What::Mark | What::Hello => 0,
         }
     }
+
+    fn is_message(&self) -> bool {
+        matches!(self.what, What::Message(_))
+    }
 }
 
 /// The data plane's end.
@@ -64,39 +79,60 @@ pub(super) struct Outbox {
     taken: AtomicU64,
     /// Something is there.
     pub(super) filled: Notify,
+    /// Hellos and marks, by the incarnation of their room.
+    asides: Mutex<BTreeMap<u64, Outgoing>>,
+    barrier: Barrier,
+    /// What was said, and what was dropped.
+    pub(super) marks: Marks,
 }
 
 impl Outbox {
-    pub(super) fn new(capacity: usize, bytes_max: usize) -> Self {
+    pub(super) fn new(capacity: usize, bytes_max: usize, marks: Marks) -> Self {
         Self {
             mailbox: Mailbox::new(capacity, bytes_max),
             taken: AtomicU64::new(0),
             filled: Notify::new(),
+            asides: Mutex::default(),
+            barrier: Barrier::default(),
+            marks,
         }
     }
 
     /// Takes a publication if there is room. Never waits.
     pub(super) fn offer(&self, outgoing: Outgoing) -> bool {
         if self.mailbox.is_full() {
+            self.marks.drop_newest(&outgoing.room, outgoing.number);
             return false;
         }
-        self.push(outgoing);
-        true
-    }
-
-    /// Takes it full or not: for the link's own few.
-    pub(super) fn push(&self, outgoing: Outgoing) {
         let bytes = outgoing.bytes();
         if self.mailbox.push(outgoing, bytes) {
             self.filled.notify_one();
         }
+        true
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.mailbox.is_full()
+    /// A hello or a mark for one room, behind what the room has forwarded: both ask for no room.
+    pub(super) fn say_aside(&self, outgoing: Outgoing) {
+        let mut asides = self.asides.lock();
+        let incarnation = outgoing.room.incarnation();
+        match asides.get_mut(&incarnation) {
+            // A hello says the mark too.
+            Some(known) if matches!(outgoing.what, What::Mark) => known.number = outgoing.number,
+            _ => drop(asides.insert(incarnation, outgoing)),
+        }
+        drop(asides);
+        self.filled.notify_one();
     }
 
-    /// Entries and bytes that Redis has not answered for.
+    /// Done when Redis has answered for whatever is in here now, or it was dropped.
+    ///
+    /// # Cancel safety
+    /// May be called again.
+    pub(super) async fn answered_for(&self) {
+        self.barrier.wait(|| self.filled.notify_one()).await;
+    }
+
+    /// Messages and their bytes that Redis has not answered for.
     pub(super) fn load(&self) -> (usize, usize) {
         (self.mailbox.len(), self.mailbox.bytes())
     }
@@ -107,6 +143,8 @@ impl Outbox {
 pub(super) struct RoomBatch {
     pub(super) room: Arc<Room>,
     pub(super) envelope: Bytes,
+    /// The number in the room of its newest message here, or 0.
+    pub(super) last: u64,
     /// The number in the outbox of each message, and where its bytes end in the envelope.
     messages: Vec<Packed>,
 }
@@ -155,14 +193,41 @@ impl RoomBatch {
 struct Packing {
     room: Arc<Room>,
     writer: envelope::EnvelopeWriter,
+    last: u64,
     messages: Vec<Packed>,
 }
 
 impl Packing {
+    /// Packs what has the number `sequence` in the outbox. `wall` is `now` as other machines read it.
+    fn push(&mut self, sequence: u64, outgoing: &Outgoing, (now, wall): (Millis, u64)) {
+        let number = outgoing.number;
+        match &outgoing.what {
+            What::Message(publication) => {
+                self.last = number;
+                self.writer.push(EnvelopeEntry::Message {
+                    number,
+                    deadline: to_wall(publication.deadline, now, wall),
+                    frame: &publication.frame,
+                });
+                self.messages.push(Packed {
+                    number: sequence,
+                    end: self.writer.len(),
+                    event: publication.event.clone(),
+                });
+            }
+            What::Mark => self.writer.push(EnvelopeEntry::Mark { number }),
+            What::Hello => {
+                self.writer.push(EnvelopeEntry::Hello);
+                self.writer.push(EnvelopeEntry::Mark { number });
+            }
+        }
+    }
+
     fn finish(self) -> RoomBatch {
         RoomBatch {
             room: self.room,
             envelope: self.writer.finish(),
+            last: self.last,
             messages: self.messages,
         }
     }
@@ -185,12 +250,12 @@ pub(super) struct Sending {
     /// Oldest first, with their numbers; the first `sent` of them are on the wire.
     unanswered: VecDeque<(u64, Outgoing)>,
     sent: usize,
+    /// How many of them are hellos and marks.
+    asides: usize,
     /// Scratch of a swap and of a batch.
     taken: Vec<Outgoing>,
     /// Are marks said at all?
     says_marks: bool,
-    /// Rooms that said something since their last mark, and when, by their incarnation.
-    unmarked: BTreeMap<u64, (Arc<Room>, Millis)>,
     /// Messages dropped as expired, not yet counted in the metrics.
     pub(super) expired: u64,
     /// Messages sent once more.
@@ -212,9 +277,9 @@ impl Sending {
             epoch,
             unanswered: VecDeque::new(),
             sent: 0,
+            asides: 0,
             taken: Vec::new(),
             says_marks: true,
-            unmarked: BTreeMap::new(),
             expired: 0,
             resent: 0,
         }
@@ -229,20 +294,39 @@ impl Sending {
     /// A session begins: what was on the wire of the last one is sent again.
     pub(super) fn begin(&mut self) {
         let again = self.unanswered.iter().take(self.sent);
-        let is_message =
-            |(_, outgoing): &&(u64, Outgoing)| matches!(outgoing.what, What::Message(_));
-        self.resent += again.filter(is_message).count() as u64;
+        self.resent += again.filter(|(_, again)| again.is_message()).count() as u64;
         self.sent = 0;
     }
 
     /// Takes what the data plane has put into the outbox.
     pub(super) fn collect(&mut self) {
+        let asides = self.take_asides();
         self.outbox.mailbox.swap(&mut self.taken);
+        // Behind the messages: whatever their rooms had forwarded is among these, or went before.
+        self.taken.extend(asides);
         let first = 1 + self
             .outbox
             .taken
             .fetch_add(self.taken.len() as u64, Ordering::Relaxed);
+        let last = first + self.taken.len() as u64 - 1;
         self.unanswered.extend((first..).zip(self.taken.drain(..)));
+        self.outbox.barrier.collected(last, self.oldest());
+    }
+
+    fn take_asides(&mut self) -> Vec<Outgoing> {
+        let mut taken = Vec::new();
+        let mut asides = self.outbox.asides.lock();
+        while self.asides < ASIDES_AT_ONCE
+            && let Some((_, aside)) = asides.pop_first()
+        {
+            self.asides += 1;
+            taken.push(aside);
+        }
+        taken
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.unanswered.front().map(|(sequence, _)| *sequence)
     }
 
     /// Entries that are not on the wire.
@@ -257,33 +341,44 @@ impl Sending {
 
     /// Messages that Redis has not answered for.
     pub(super) fn messages(&self) -> u64 {
-        let is_message =
-            |(_, outgoing): &&(u64, Outgoing)| matches!(outgoing.what, What::Message(_));
-        self.unanswered.iter().filter(is_message).count() as u64
+        let all = self.unanswered.iter();
+        all.filter(|(_, left)| left.is_message()).count() as u64
     }
 
     /// Drops what has expired, while nothing is on the wire: it makes room for what somebody may
     /// still want.
     pub(super) fn sweep(&mut self, now: Millis) {
         let (mut expired, mut bytes) = (0, 0);
+        let mut rooms = Vec::new();
         self.sent = 0;
         self.unanswered
             .retain(|(_, outgoing)| match &outgoing.what {
                 What::Message(publication) if publication.deadline <= now => {
                     expired += 1;
                     bytes += outgoing.bytes();
+                    rooms.push((Arc::clone(&outgoing.room), outgoing.number));
                     false
                 }
                 _ => true,
             });
         self.expired += expired as u64;
         let _nobody = self.outbox.mailbox.release(expired, bytes);
+        self.said(rooms.iter().map(|(room, number)| (&**room, *number)), now);
+        self.outbox.barrier.settled(self.oldest());
+    }
+
+    /// These numbers are on their way, or never will be: a mark is to tell of them.
+    fn said<'a>(&self, rooms: impl IntoIterator<Item = (&'a Room, u64)>, now: Millis) {
+        if self.says_marks {
+            self.outbox.marks.say(rooms, now);
+        }
     }
 
     /// The next batch, empty if there is nothing to send. `wall` is `now` as other machines read it.
     pub(super) fn batch(&mut self, now: Millis, wall: u64) -> OutboxBatch {
         let (mut batch, mut bytes) = (OutboxBatch::default(), 0);
         let mut packings: Vec<Packing> = Vec::new();
+        let mut expired: Vec<(&Room, u64)> = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();
         let unsent = self.unanswered.range(self.sent..);
         for (sequence, outgoing) in unsent.take(BATCH_ENTRIES) {
@@ -301,6 +396,7 @@ impl Sending {
                 && publication.deadline <= now
             {
                 self.expired += 1;
+                expired.push((room, outgoing.number));
                 continue;
             }
             let place = *places.entry(identity).or_insert_with(|| {
@@ -313,42 +409,19 @@ impl Sending {
                 packings.push(Packing {
                     room: Arc::clone(room),
                     writer: envelope::EnvelopeWriter::new(&head, room_for),
+                    last: 0,
                     messages: Vec::new(),
                 });
                 packings.len() - 1
             });
-            let Some(Packing {
-                writer, messages, ..
-            }) = packings.get_mut(place)
-            else {
-                continue;
-            };
-            let number = outgoing.number;
-            match &outgoing.what {
-                What::Message(publication) => {
-                    batch.messages += 1;
-                    writer.push(EnvelopeEntry::Message {
-                        number,
-                        deadline: to_wall(publication.deadline, now, wall),
-                        frame: &publication.frame,
-                    });
-                    messages.push(Packed {
-                        number: *sequence,
-                        end: writer.len(),
-                        event: publication.event.clone(),
-                    });
-                    if self.says_marks {
-                        let said = (Arc::clone(room), now);
-                        self.unmarked.insert(room.incarnation(), said);
-                    }
-                }
-                What::Mark => writer.push(EnvelopeEntry::Mark { number }),
-                What::Hello => {
-                    writer.push(EnvelopeEntry::Hello);
-                    writer.push(EnvelopeEntry::Mark { number });
-                }
+            if let Some(packing) = packings.get_mut(place) {
+                batch.messages += u64::from(outgoing.is_message());
+                packing.push(*sequence, outgoing, (now, wall));
             }
         }
+        let spoken = packings.iter().filter(|packing| packing.last > 0);
+        let spoken = spoken.map(|packing| (&*packing.room, packing.last));
+        self.said(expired.into_iter().chain(spoken), now);
         self.sent += batch.entries;
         batch.parcels = packings.into_iter().map(Packing::finish).collect();
         batch
@@ -357,32 +430,16 @@ impl Sending {
     /// Redis has answered for the oldest `entries`.
     pub(super) fn settle(&mut self, entries: usize) {
         let count = entries.min(self.unanswered.len());
-        let answered = self.unanswered.drain(..count);
-        let bytes = answered.map(|(_, outgoing)| outgoing.bytes()).sum();
+        let (mut messages, mut bytes) = (0, 0);
+        for (_, outgoing) in self.unanswered.drain(..count) {
+            messages += usize::from(outgoing.is_message());
+            bytes += outgoing.bytes();
+        }
+        self.asides = self.asides.saturating_sub(count - messages);
         self.sent = self.sent.saturating_sub(count);
         // Nobody waits for room here: a full outbox drops.
-        let _nobody = self.outbox.mailbox.release(count, bytes);
-    }
-
-    /// Says the mark of rooms that have been quiet since `before`: what was lost at the end of their
-    /// traffic is missed by nobody otherwise.
-    pub(super) fn mark_quiet(&mut self, before: Millis) {
-        let Self {
-            unmarked, outbox, ..
-        } = self;
-        unmarked.retain(|_, (room, said)| {
-            // A full outbox has messages to send first.
-            if *said > before || outbox.is_full() {
-                return true;
-            }
-            // Everything up to this number is in the outbox already, in front of the mark.
-            outbox.push(Outgoing {
-                room: Arc::clone(room),
-                number: room.forwarded(),
-                what: What::Mark,
-            });
-            false
-        });
+        let _nobody = self.outbox.mailbox.release(messages, bytes);
+        self.outbox.barrier.settled(self.oldest());
     }
 }
 

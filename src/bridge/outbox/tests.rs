@@ -6,6 +6,7 @@ use crate::broker::RoomSlot;
 use crate::broker::{Broker, Wake};
 use crate::config;
 use crate::name::RoomName;
+use std::time::Duration;
 
 const NODE: NodeId = NodeId([1; 16]);
 
@@ -33,7 +34,8 @@ fn outgoing(room: &Arc<Room>, number: u64, deadline: u64) -> Outgoing {
 }
 
 fn sending(capacity: usize) -> (Arc<Outbox>, Sending) {
-    let outbox = Arc::new(Outbox::new(capacity, 1 << 20));
+    let marks = Marks::new(100, Duration::from_secs(600));
+    let outbox = Arc::new(Outbox::new(capacity, 1 << 20, marks));
     let sending = Sending::new(Arc::clone(&outbox), NODE, 1);
     (outbox, sending)
 }
@@ -123,55 +125,124 @@ fn what_expires_while_nothing_can_be_sent_makes_room_wherever_it_stands() {
     let broker = broker();
     let room = room(&broker, "a");
     let (outbox, mut sending) = sending(4);
-    outbox.push(Outgoing {
-        room: Arc::clone(&room),
-        number: 0,
-        what: What::Hello,
-    });
+    outbox.say_aside(aside(&room, 0, What::Hello));
     for (number, deadline) in [(1, 10), (2, 500), (3, 20)] {
         assert!(outbox.offer(outgoing(&room, number, deadline)));
     }
     sending.collect();
     sending.sweep(Millis(100));
-    assert_eq!((sending.expired, outbox.load()), (2, (2, 3)));
+    assert_eq!((sending.expired, outbox.load()), (2, (1, 3)));
     assert!(outbox.offer(outgoing(&room, 4, 500)));
     sending.collect();
     let batch = sending.batch(Millis(100), 0);
-    assert_eq!(said(&batch), [("a".to_owned(), vec![1_000, 2, 4])]);
+    assert_eq!(said(&batch), [("a".to_owned(), vec![2, 1_000, 4])]);
+}
+
+fn aside(room: &Arc<Room>, number: u64, what: What) -> Outgoing {
+    Outgoing {
+        room: Arc::clone(room),
+        number,
+        what,
+    }
 }
 
 #[test]
-fn a_room_that_went_quiet_says_its_mark_once() {
+fn hellos_and_marks_take_no_room_of_messages_and_few_go_before_one() {
+    let broker = broker();
+    let (outbox, mut sending) = sending(2);
+    let rooms: Vec<Arc<Room>> = (0..1_000).map(|n| room(&broker, &n.to_string())).collect();
+    for room in &rooms {
+        outbox.say_aside(aside(room, 0, What::Hello));
+        // The hello says it too.
+        outbox.say_aside(aside(room, 5, What::Mark));
+    }
+    assert_eq!(outbox.load().0, 0);
+    let mut told = 0;
+    while told < 1_000 {
+        sending.collect();
+        assert!(outbox.offer(outgoing(&rooms[0], 1, 100)));
+        sending.collect();
+        let batch = sending.batch(Millis(0), 0);
+        assert!(batch.entries <= 1 + ASIDES_AT_ONCE);
+        assert_eq!(batch.messages, 1);
+        told += batch.entries - 1;
+        assert!(
+            said(&batch)
+                .iter()
+                .all(|(_, numbers)| numbers[0] == 1_005 || numbers[0] == 1)
+        );
+        sending.settle(batch.entries);
+        assert_eq!(outbox.load(), (0, 0));
+    }
+}
+
+/// The marks that are to be told of what was said until then.
+fn untold(outbox: &Outbox, until: u64) -> Vec<(String, u64)> {
+    outbox.marks.take_drops(Millis(until));
+    let marks = outbox.marks.visit(|said| said.quiet(Millis(until)));
+    let mark = |mark: crate::bridge::marks::letter::RoomMark| {
+        (mark.name.session_id().to_owned(), mark.number)
+    };
+    marks.into_iter().map(mark).collect()
+}
+
+#[test]
+fn a_mark_is_to_tell_of_what_was_sent_what_expired_and_what_had_no_room() {
+    let broker = broker();
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| room(&broker, name));
+    let (outbox, mut sending) = sending(4);
+    for (room, number, deadline) in [(&a, 1, 9_000), (&a, 2, 9_000), (&b, 1, 9_000), (&c, 4, 10)] {
+        assert!(outbox.offer(outgoing(room, number, deadline)));
+    }
+    for number in 7..=9 {
+        assert!(!outbox.offer(outgoing(&d, number, 9_000)), "full");
+    }
+    sending.collect();
+    sending.batch(Millis(1_000), 0);
+    assert!(untold(&outbox, 999).iter().all(|(name, _)| name == "d"));
+    let all =
+        [("a", 2), ("b", 1), ("c", 4), ("d", 9)].map(|(name, number)| (name.to_owned(), number));
+    assert_eq!(untold(&outbox, 1_000), all);
+    // What expires while there is no session is not told of otherwise, either.
+    sending.settle(4);
+    assert!(outbox.offer(outgoing(&b, 2, 10)));
+    sending.collect();
+    sending.sweep(Millis(2_000));
+    assert_eq!(untold(&outbox, 2_000)[1], ("b".to_owned(), 2));
+    let _streams = Sending::new(Arc::clone(&outbox), NODE, 1).without_marks();
+}
+
+#[tokio::test]
+async fn what_waits_for_the_outbox_goes_on_once_redis_has_answered_for_all_before_it() {
     let broker = broker();
     let room = room(&broker, "a");
     let (outbox, mut sending) = sending(10);
+    let is_through = |outbox: &Arc<Outbox>| {
+        let outbox = Arc::clone(outbox);
+        let mut waiting = Box::pin(async move { outbox.answered_for().await });
+        move || {
+            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            waiting.as_mut().poll(context).is_ready()
+        }
+    };
+    let mut waiting = is_through(&outbox);
+    assert!(!waiting(), "nobody has looked into the outbox");
+    sending.collect();
+    assert!(waiting(), "nothing is there");
     assert!(outbox.offer(outgoing(&room, 1, 9_000)));
+    let mut waiting = is_through(&outbox);
+    assert!(!waiting());
+    assert!(outbox.offer(outgoing(&room, 2, 10)));
     sending.collect();
-    sending.batch(Millis(1_000), 0);
-    sending.mark_quiet(Millis(999));
-    assert_eq!(outbox.load().0, 1, "not yet");
-    for _ in 0..2 {
-        sending.mark_quiet(Millis(1_000));
-    }
-    assert_eq!(outbox.load().0, 2);
+    assert!(!waiting());
+    assert!(outbox.offer(outgoing(&room, 3, 9_000)));
     sending.collect();
-    assert_eq!(said(&sending.batch(Millis(2_000), 0))[0].1, [1_000]);
-}
-
-#[test]
-fn marks_wait_while_the_outbox_is_full() {
-    let broker = broker();
-    let room = room(&broker, "a");
-    let (outbox, mut sending) = sending(2);
-    assert!(outbox.offer(outgoing(&room, 1, 9_000)));
-    assert!(outbox.offer(outgoing(&room, 2, 9_000)));
-    sending.collect();
-    let batch = sending.batch(Millis(1_000), 0);
-    sending.mark_quiet(Millis(1_000));
-    assert_eq!(outbox.load().0, 2, "no more than its capacity");
-    sending.settle(batch.entries);
-    sending.mark_quiet(Millis(1_000));
-    assert_eq!(outbox.load().0, 1, "said once there is room");
+    sending.batch(Millis(0), 0);
+    sending.settle(1);
+    assert!(!waiting(), "the second is not answered for");
+    sending.begin();
+    sending.sweep(Millis(100));
+    assert!(waiting(), "it has expired, and the third came later");
 }
 
 #[test]

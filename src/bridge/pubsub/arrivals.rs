@@ -5,16 +5,19 @@
 //! dropped and counted.
 
 use super::Pubsub;
+use super::asides::say_aside;
 use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead};
 use crate::bridge::link::RedisLink;
+use crate::bridge::marks::letter::{Letter, LetterKind};
 use crate::bridge::origins::{Novelty, Origins};
-use crate::bridge::outbox::{Outgoing, What};
+use crate::bridge::outbox::What;
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
 use crate::broker::Publication;
 use crate::broker::room::Room;
 use crate::clock::Millis;
 use crate::metrics::count;
+use crate::name::RoomName;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,15 +69,69 @@ impl Pubsub {
             return;
         };
         if heard.hello {
-            // Whatever the room has forwarded so far is in the outbox, in front of this.
-            link.outbox.push(Outgoing {
-                number: room.forwarded(),
-                room: Arc::clone(&room),
-                what: What::Mark,
-            });
+            say_aside(link, Arc::clone(&room), What::Mark);
         }
         for (deadline, frame) in heard.fresh {
             deliver(link, context, &room, (deadline, frame)).await;
+        }
+    }
+}
+
+impl Pubsub {
+    /// Takes in what came where all nodes speak; false if it was nothing about marks.
+    pub(in crate::bridge) fn hear_letter(
+        &self,
+        link: &RedisLink,
+        context: &mut ReadContext,
+        bytes: &[u8],
+    ) -> bool {
+        let letter = match Letter::read(bytes) {
+            None => return false,
+            Some(Ok(letter)) => letter,
+            Some(Err(poison)) => {
+                context.poison(link, poison, bytes);
+                return true;
+            }
+        };
+        if letter.head.node == link.node {
+            return true;
+        }
+        let now = link.clock.now();
+        let holds = |name: &RoomName| link.rooms.has(name);
+        self.questions.lock().hear(&letter, now, holds);
+        self.tells.notify_one();
+        if letter.kind == LetterKind::Digest && letter.marks().next().is_some() {
+            // A copy: a slice would keep the library's whole read buffer alive.
+            let digest = Bytes::copy_from_slice(bytes);
+            self.held.lock().push(digest, now);
+        }
+        true
+    }
+
+    /// When the next digest is due that is held.
+    pub(in crate::bridge) fn held_until(&self) -> Option<Millis> {
+        self.held.lock().next()
+    }
+
+    /// Takes in the digests that are due.
+    pub(in crate::bridge) fn take_held(&self, link: &RedisLink) {
+        let now = link.clock.now();
+        let due = || self.held.lock().pop(now);
+        while let Some(digest) = due() {
+            let Some(Ok(letter)) = Letter::read(&digest) else {
+                continue;
+            };
+            let mut missed = 0;
+            for mark in letter.marks() {
+                let head = EnvelopeHead {
+                    node: letter.head.node,
+                    epoch: letter.head.epoch,
+                    incarnation: mark.incarnation,
+                };
+                let heard = |origins: &mut Origins| origins.mark(&head, mark.number, now);
+                missed += link.origins(mark.name.as_str(), heard).unwrap_or_default();
+            }
+            link.metrics.bridge_gaps.inc_by(missed);
         }
     }
 }

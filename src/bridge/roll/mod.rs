@@ -22,7 +22,7 @@ use crate::clock::Millis;
 use crate::config::bridge::LINKS_MAX;
 use crate::config::{BridgeMode, BridgeSettings};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// What a card begins with: its form's version is the number.
@@ -38,7 +38,7 @@ const NODES_MAX: usize = 1024;
 const TOLD_MAX: usize = 8;
 
 /// A node that said nothing for so long is gone, or does not say it there.
-const FRESH: Duration = Duration::from_millis(3_500);
+pub(super) const FRESH: Duration = Duration::from_millis(3_500);
 
 /// What a node says of itself over one Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +251,13 @@ impl Roll {
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
+
+    /// Who was heard over the Redis at a place since then.
+    fn heard(&self, place: usize, since: Millis) -> HashSet<NodeId> {
+        let is_heard = |heard: &HeardNode| heard.at.get(place).copied().flatten() >= Some(since);
+        let heard = self.nodes.iter().filter(|(_, heard)| is_heard(heard));
+        heard.map(|(node, _)| *node).collect()
+    }
 }
 
 fn is_fresh(at: Option<Millis>, now: Millis) -> bool {
@@ -312,6 +319,11 @@ impl Company {
     /// How many other nodes are heard.
     pub(super) fn len(&self) -> usize {
         self.roll.lock().len()
+    }
+
+    /// Who was heard over the Redis at a place since then.
+    pub(super) fn heard(&self, place: usize, since: Millis) -> HashSet<NodeId> {
+        self.roll.lock().heard(place, since)
     }
 
     /// How many other nodes were heard lately.

@@ -185,6 +185,12 @@ impl<T> Mailbox<T> {
         self.waiters.swap(0, Relaxed)
     }
 
+    /// Entries for which there still is room, if they are small.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.capacity.saturating_sub(self.len())
+    }
+
     /// Entries pushed and not yet released, for the ledger and the metrics.
     #[must_use]
     pub fn len(&self) -> usize {

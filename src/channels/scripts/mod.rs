@@ -4,10 +4,12 @@
 //! [`host_of`] what its documentation names); the reply's meaning is told beside
 //! it. Source: the commands that `channels_redis` 4.3 issues, recorded in `tests/channels/vectors.json`.
 
+pub mod lua;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::codec::value::Map;
 use super::codec::value::To;
@@ -15,24 +17,7 @@ use super::codec::{DjangoCodec, Unwritable};
 use super::keys::{Keys, Receivers, host_of, non_local};
 use crate::config::channels::ChannelsSettings;
 use crate::redis::RedisCommand;
-
-/// `EVAL` of a message for the keys of one host: `KEYS` are its destinations, `ARGV` a message for
-/// each, a capacity for each, the time and the expiry. The reply is how many keys were full and did
-/// not get their message.
-pub const SEND: &str = "\
-local full = 0
-local now = ARGV[#ARGV - 1]
-local expiry = ARGV[#ARGV]
-for i = 1, #KEYS do
-  if redis.call('ZCOUNT', KEYS[i], '-inf', '+inf') < tonumber(ARGV[i + #KEYS]) then
-    redis.call('ZADD', KEYS[i], now, ARGV[i])
-    redis.call('EXPIRE', KEYS[i], expiry)
-  else
-    full = full + 1
-  end
-end
-return full
-";
+use lua::{HEAL, SEND, TAKE, TAKEN_BYTES, TAKEN_MAX, TAKEN_TURN};
 
 /// Most members of a group that are read; the layer reads all. A member is one process, or on the
 /// Python side one connection.
@@ -110,6 +95,19 @@ impl HostCommands {
         let mut commands = self.trims;
         commands.push(self.send);
         commands
+    }
+
+    /// Leaves a mark, with this number, in a sorted set of this node's for so long; not done without the `fence`.
+    #[must_use]
+    pub fn marked(mut self, [fence, mark]: [&[u8]; 2], number: usize, kept: Duration) -> Self {
+        let further = [
+            fence.to_vec(),
+            mark.to_vec(),
+            number.to_string().into_bytes(),
+            kept.as_secs().max(1).to_string().into_bytes(),
+        ];
+        self.send.arguments.extend(further);
+        self
     }
 }
 
@@ -270,22 +268,8 @@ impl Commands {
         keys
     }
 
-    /// `core`: waits for messages in any of these keys, on one host, and takes up to `count` of the first that has
-    /// some. The reply is the key, and pairs of a message and its score, or nothing after [`POP_TIMEOUT_SECS`]. Redis 7; before it,
-    /// [`Commands::pop`] and [`Commands::drain`] do the same in two steps.
-    #[must_use]
-    pub fn pop_many(keys: Vec<Vec<u8>>, count: usize, timeout: &str) -> RedisCommand {
-        let mut arguments = vec![timeout.into(), keys.len().to_string().into_bytes()];
-        arguments.extend(keys);
-        arguments.extend(["MIN".into(), "COUNT".into(), count.to_string().into_bytes()]);
-        RedisCommand {
-            name: "BZMPOP",
-            arguments,
-        }
-    }
-
     /// `core`: waits for a message in any of these keys, on one host. The reply is key, message
-    /// and score, or nothing after [`POP_TIMEOUT_SECS`]. Follow it with [`Commands::drain`].
+    /// and score, or nothing after [`POP_TIMEOUT_SECS`]. One alone: it is lost if the reply is.
     #[must_use]
     pub fn pop(mut keys: Vec<Vec<u8>>) -> RedisCommand {
         keys.push(POP_TIMEOUT_SECS.to_string().into_bytes());
@@ -295,11 +279,52 @@ impl Commands {
         }
     }
 
-    /// `core`: takes up to `count` messages that wait in `key`, which [`Commands::pop`] named. The
-    /// reply is messages and scores in turn, fewer than `count` if that was all.
+    /// `core`: how many of these keys have messages.
     #[must_use]
-    pub fn drain(key: &[u8], count: usize) -> RedisCommand {
-        RedisCommand::new("ZPOPMIN", [key, count.to_string().as_bytes()])
+    pub const fn waiting(keys: Vec<Vec<u8>>) -> RedisCommand {
+        RedisCommand {
+            name: "EXISTS",
+            arguments: keys,
+        }
+    }
+
+    /// `core`: takes what waits in these receivers, and keeps it in `taken` until a later call deletes that as `heard`,
+    /// or until the expiry. Does nothing without the `fence`, a key that is there while nobody else reads `taken`.
+    #[must_use]
+    pub fn take(
+        &self,
+        [fence, heard, taken]: [Vec<u8>; 3],
+        receivers: Vec<Vec<u8>>,
+    ) -> RedisCommand {
+        let number = |number: usize| number.to_string().into_bytes();
+        let keys = receivers.len() + 3;
+        let mut arguments = vec![TAKE.into(), number(keys), fence, heard, taken];
+        arguments.extend(receivers);
+        let expiry = self.channels.expiry.as_secs().max(1).to_string();
+        arguments.extend([TAKEN_MAX, TAKEN_BYTES, TAKEN_TURN].map(number));
+        arguments.push(expiry.into_bytes());
+        RedisCommand {
+            name: "EVAL",
+            arguments,
+        }
+    }
+
+    /// `core`: what [`Commands::take`] has taken and its caller has not heard of, or the marks that were left.
+    #[must_use]
+    pub fn kept(key: &[u8]) -> RedisCommand {
+        RedisCommand::new("ZRANGE", [key, b"0", b"-1"])
+    }
+
+    /// `core`: deletes those of our own keys that are no sorted sets; the reply is how many. Nobody else knows their
+    /// names but those who send to us, and they cannot either as long as somebody's text is there.
+    #[must_use]
+    pub fn heal(keys: Vec<Vec<u8>>) -> RedisCommand {
+        let mut arguments = vec![HEAL.into(), keys.len().to_string().into_bytes()];
+        arguments.extend(keys);
+        RedisCommand {
+            name: "EVAL",
+            arguments,
+        }
     }
 
     /// `pubsub`: a message for a group, and the host it is for. The reply is the number of

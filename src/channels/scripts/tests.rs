@@ -34,11 +34,11 @@ fn a_pop_waits_on_every_receiver() {
     let pop = Commands::pop(keys.clone());
     assert_eq!((pop.name, &pop.arguments[..2]), ("BZPOPMIN", &keys[..]));
     assert_eq!(pop.arguments[2], b"5");
-    let many = Commands::pop_many(keys.clone(), 128, "5");
-    let [head, tail]: [[&[u8]; 2]; 2] = [[b"5", b"2"], [b"COUNT", b"128"]];
-    assert_eq!((many.name, &many.arguments[2..4]), ("BZMPOP", &keys[..]));
-    assert_eq!(many.arguments[..2], head);
-    assert_eq!(many.arguments[5..], tail);
-    let drain = Commands::drain(&keys[1], 128);
-    assert_eq!((drain.name, &*drain.arguments[1]), ("ZPOPMIN", &b"128"[..]));
+    let own: [&[u8]; 3] = [b"fence", b"heard", b"taken"];
+    let take = commands.take(own.map(<[u8]>::to_vec), keys.clone());
+    assert_eq!((take.name, &*take.arguments[0]), ("EVAL", TAKE.as_bytes()));
+    let named: [&[u8]; 6] = [b"5", own[0], own[1], own[2], &keys[0], &keys[1]];
+    assert_eq!(take.arguments[1..7], named);
+    let limits: [&[u8]; 4] = [b"128", b"262144", b"8", b"60"];
+    assert_eq!(take.arguments[7..], limits);
 }

@@ -13,6 +13,7 @@ mod proxies;
 mod ranges;
 mod refusals;
 mod routes;
+mod signed;
 mod suggestions;
 mod vet;
 mod webhook;

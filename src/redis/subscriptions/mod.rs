@@ -47,11 +47,19 @@ struct Watched<T> {
     state: T,
 }
 
+impl<T> Watched<T> {
+    fn stands(&self) -> bool {
+        self.watchers > 0 && self.subscription == Subscription::Confirmed
+    }
+}
+
 #[derive(Debug)]
 struct Table<T> {
     rooms: HashMap<RoomName, Watched<T>, FixedState>,
     /// To be subscribed, in order; entries of rooms that are gone are passed over.
     wanted: VecDeque<RoomName>,
+    /// Of these, those whose members wait: they come first.
+    urgent: VecDeque<RoomName>,
     /// Rooms that were left, each once, and when to look again.
     idle: VecDeque<(Millis, RoomName)>,
     /// Rooms whose members wait, in order, and until when.
@@ -90,6 +98,7 @@ impl<T> Subscriptions<T> {
         let table = Table {
             rooms: HashMap::with_hasher(FixedState::with_seed(randomness.number())),
             wanted: VecDeque::new(),
+            urgent: VecDeque::new(),
             idle: VecDeque::new(),
             held: VecDeque::new(),
             confirmed: 0,
@@ -116,6 +125,9 @@ impl<T> Subscriptions<T> {
             if std::mem::replace(&mut watched.held, true) {
                 return false;
             }
+            if watched.subscription == Subscription::Wanted {
+                table.urgent.push_back(name.clone());
+            }
         } else {
             let watched = Watched {
                 watchers: 1,
@@ -129,7 +141,7 @@ impl<T> Subscriptions<T> {
             if !is_up {
                 return true; // The next session asks for everything.
             }
-            table.wanted.push_back(name.clone());
+            table.urgent.push_back(name.clone());
         }
         let until = now + self.confirm_timeout;
         table.held.push_back((until, name.clone()));
@@ -156,8 +168,14 @@ impl<T> Subscriptions<T> {
     /// A session begins: nothing is subscribed, everything is wanted, members wait from here on.
     pub(crate) fn begin(&self) {
         let mut table = self.table.lock();
-        let Table { rooms, wanted, .. } = &mut *table;
+        let Table {
+            rooms,
+            wanted,
+            urgent,
+            ..
+        } = &mut *table;
         wanted.clear();
+        urgent.clear();
         for (name, watched) in rooms {
             watched.subscription = Subscription::Wanted;
             wanted.push_back(name.clone());
@@ -180,13 +198,18 @@ impl<T> Subscriptions<T> {
         waited.map(|(_, name)| name).collect()
     }
 
-    /// The next rooms to subscribe, at most `max`.
+    /// The next rooms to subscribe, at most `max`, first those whose members wait.
     pub(crate) fn take_wanted(&self, max: usize) -> Vec<RoomName> {
         let mut table = self.table.lock();
-        let Table { rooms, wanted, .. } = &mut *table;
+        let Table {
+            rooms,
+            wanted,
+            urgent,
+            ..
+        } = &mut *table;
         let mut taken = Vec::new();
         while taken.len() < max
-            && let Some(name) = wanted.pop_front()
+            && let Some(name) = urgent.pop_front().or_else(|| wanted.pop_front())
         {
             if let Some(watched) = rooms.get_mut(name.as_str())
                 && watched.subscription == Subscription::Wanted
@@ -276,6 +299,19 @@ impl<T> Subscriptions<T> {
             }
         }
         names
+    }
+
+    /// Has this room members, and is it subscribed?
+    pub(crate) fn stands(&self, name: &RoomName) -> bool {
+        let table = self.table.lock();
+        table.rooms.get(name.as_str()).is_some_and(Watched::stands)
+    }
+
+    /// The rooms with members that are subscribed.
+    pub(crate) fn standing(&self) -> Vec<RoomName> {
+        let table = self.table.lock();
+        let standing = table.rooms.iter().filter(|(_, watched)| watched.stands());
+        standing.map(|(name, _)| name.clone()).collect()
     }
 
     /// Has this room members, or had some within the linger?

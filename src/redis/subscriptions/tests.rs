@@ -17,7 +17,7 @@ fn a_member_waits_until_redis_confirms_and_not_at_all_while_it_is_down() {
     assert!(rooms.watch(&name("a"), Millis(0), || ()), "down");
     rooms.begin();
     assert!(!rooms.watch(&name("b"), Millis(0), || ()));
-    assert_eq!(rooms.take_wanted(9), [name("a"), name("b")]);
+    assert_eq!(rooms.take_wanted(9), [name("b"), name("a")]);
     assert!(!rooms.confirm(&name("a")), "nobody waits there");
     assert!(rooms.confirm(&name("b")));
     assert!(!rooms.confirm(&name("b")), "told once");
@@ -27,6 +27,30 @@ fn a_member_waits_until_redis_confirms_and_not_at_all_while_it_is_down() {
         "still subscribed"
     );
     assert_eq!(rooms.counts(), (2, 2));
+}
+
+#[test]
+fn rooms_whose_members_wait_come_before_those_that_are_subscribed_again() {
+    let rooms = rooms();
+    for room in 0..1_000 {
+        rooms.watch(&name(&room.to_string()), Millis(0), || ());
+    }
+    rooms.begin();
+    assert_eq!(rooms.take_wanted(100).len(), 100);
+    assert!(!rooms.watch(&name("new"), Millis(0), || ()));
+    // One that is to be subscribed again, and its turn would be late.
+    let again = rooms.take_wanted(1);
+    assert_eq!(again, [name("new")]);
+    let late = rooms.table.lock().wanted.back().cloned().unwrap();
+    for _ in 0..2 {
+        assert!(!rooms.watch(&late, Millis(0), || ()));
+    }
+    assert_eq!(rooms.take_wanted(2)[0], late);
+    assert!(!rooms.stands(&late));
+    assert!(rooms.confirm(&late) && rooms.stands(&late));
+    assert_eq!(rooms.standing(), [late]);
+    let rest = std::iter::from_fn(|| Some(rooms.take_wanted(99)).filter(|some| !some.is_empty()));
+    assert_eq!(rest.flatten().count(), 898, "each once");
 }
 
 #[test]

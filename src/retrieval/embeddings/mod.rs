@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::EmbeddingSettings;
 use crate::http_client::{ClientLimits, HttpClient, Trust};
 use crate::metrics::{Metrics, count, declare};
-use crate::redis::log_limiter::LogLimiter;
+use crate::redis::log_limiter::FaultLines;
 use answer::NoEmbedding;
 use bytes::Bytes;
 use cache::{EmbeddingCache, TextHash};
@@ -46,17 +46,10 @@ pub(super) struct Embeddings {
     /// Marked as sensitive, so that it is not printed.
     authorization: Option<HeaderValue>,
     cache: Mutex<EmbeddingCache>,
-    health: Mutex<EndpointHealth>,
+    /// What the log has been told of it.
+    lines: Mutex<FaultLines<NoEmbedding>>,
     metrics: Arc<Metrics>,
     clock: Clock,
-}
-
-/// What the log has been told of the endpoint.
-#[derive(Debug, Default)]
-struct EndpointHealth {
-    /// Why the last question had no answer; `None` if it had one.
-    fault: Option<NoEmbedding>,
-    lines: LogLimiter,
 }
 
 impl Embeddings {
@@ -88,7 +81,7 @@ impl Embeddings {
             model: settings.model.clone(),
             authorization: authorization(settings)?,
             cache: Mutex::new(EmbeddingCache::new(settings.cache_entries)),
-            health: Mutex::default(),
+            lines: Mutex::default(),
             metrics: Arc::clone(metrics),
             clock,
         })
@@ -146,12 +139,9 @@ impl Embeddings {
 
     /// Tells the log when the endpoint begins to answer, and when it ends.
     fn note(&self, fault: Option<NoEmbedding>) {
-        let mut health = self.health.lock();
-        if health.fault == fault || !health.lines.is_due(self.clock.now()) {
+        if !self.lines.lock().is_due(fault, self.clock.now()) {
             return;
         }
-        health.fault = fault;
-        drop(health);
         match fault.map(NoEmbedding::label) {
             Some(cause) => {
                 tracing::warn!(

@@ -44,7 +44,9 @@ fn by_the_book(vectors: &[Vec<f32>], query: &[f32]) -> Vec<(usize, f64)> {
 
 /// Vectors whose distances are exact in single precision, so that order is not a matter of rounding.
 fn vectors() -> impl Strategy<Value = (Vec<Vec<f32>>, Vec<f32>)> {
-    (1_usize..70).prop_flat_map(|dimension| {
+    // Short ones, and those that are rounded first.
+    let dimension = prop_oneof![1_usize..70, 120_usize..300];
+    dimension.prop_flat_map(|dimension| {
         let number = || (-9_i8..=9).prop_map(f32::from);
         let vector = move || vec(number(), dimension);
         (vec(vector(), 0..40), vector())
@@ -63,6 +65,34 @@ proptest! {
         let mut wanted = by_the_book(&vectors, &query);
         wanted.truncate(most);
         prop_assert_eq!(found, wanted);
+    }
+
+    /// Also of vectors whose numbers differ by many orders of magnitude, which rounding makes zeros of.
+    #[test]
+    fn nobody_who_is_not_found_is_nearer_than_who_is(
+        seeds in vec((any::<u32>(), -40_i32..38), 1..60),
+        most in 1_usize..8,
+    ) {
+        let vector = |(seed, exponent): &(u32, i32)| -> Vec<f32> {
+            let mut state = u64::from(*seed) | 1;
+            let number = |at: i32| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let number = (state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5;
+                number * 10_f32.powi(if at % 17 == 0 { *exponent } else { 0 })
+            };
+            (0..160).map(number).collect()
+        };
+        let mut vectors: Vec<Vec<f32>> = seeds.iter().map(vector).collect();
+        let query = vectors[0].iter().map(|number| number * 1.01).collect::<Vec<f32>>();
+        vectors.push(vec![0.0; 160]);
+        let index = read(&index_bytes(&vectors)).unwrap();
+        let nearest = index.nearest(&query, most);
+        prop_assert_eq!(nearest.len(), most.min(vectors.len()));
+        let last = f64::from(nearest.last().unwrap().distance);
+        for (row, distance) in by_the_book(&vectors, &query) {
+            let is_found = nearest.iter().any(|found| found.row == row);
+            prop_assert!(is_found || distance >= last * (1.0 - 1e-4) || last.is_infinite());
+        }
     }
 
     #[test]

@@ -11,14 +11,15 @@ use super::places::SitePlaces;
 use super::pool::Pool;
 use super::site::Site;
 use super::websocket::{self, SiteSocket};
+use crate::clock::Clock;
 use crate::config::{Config, SiteAddress};
 use crate::http::PaceHandle;
 use crate::metrics::{Metrics, declare};
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
 use hyper::{Request, Response, Version};
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -51,7 +52,8 @@ impl Upstream {
                 http.upstream_websockets_per_ip,
                 &metrics.upstream_websockets,
             ),
-            is_reached: AtomicBool::new(true),
+            clock: Clock::start(),
+            lines: Mutex::default(),
             ended: watch::Sender::new(false),
             settings: http.clone(),
             metrics: Arc::clone(metrics),

@@ -6,16 +6,18 @@ use super::outgoing::RequestKind;
 use super::places::SitePlaces;
 use super::pool::{Pool, SiteConnection};
 use super::upload::{Upload, UploadProgress};
+use crate::clock::Clock;
 use crate::config::HttpSettings;
 use crate::http::MinimumRate;
 use crate::metrics::{Metrics, count};
+use crate::redis::log_limiter::FaultLines;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use parking_lot::Mutex;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
@@ -38,8 +40,9 @@ pub(super) struct Site {
     pub(super) host: HeaderValue,
     pub(super) requests: SitePlaces,
     pub(super) websockets: SitePlaces,
-    /// The last connection could be opened, or none was tried yet.
-    pub(super) is_reached: AtomicBool,
+    pub(super) clock: Clock,
+    /// What the log has been told of connections that cannot be opened.
+    pub(super) lines: Mutex<FaultLines<()>>,
     /// True once WebSockets that are passed through are to end.
     pub(super) ended: watch::Sender<bool>,
 }
@@ -98,12 +101,11 @@ impl Site {
         request: Box<Request<Upload>>,
     ) -> Result<Answered, NoAnswer> {
         let opened = self.pool.open().await;
-        let is_reached = opened.is_ok();
-        if self.is_reached.swap(is_reached, Ordering::Relaxed) != is_reached {
-            if is_reached {
-                tracing::info!("the site is reached again");
-            } else {
-                tracing::warn!("the site cannot be reached (http.upstream)");
+        let fault = opened.is_err().then_some(());
+        if self.lines.lock().is_due(fault, self.clock.now()) {
+            match fault {
+                Some(()) => tracing::warn!("the site cannot be reached (http.upstream)"),
+                None => tracing::info!("the site is reached again"),
             }
         }
         let answered = self.ask_over(opened?, request).await;

@@ -8,6 +8,7 @@
 pub mod faults;
 mod node;
 mod record;
+mod recovery;
 pub mod way;
 
 use crate::sim::redis::{ModelRedis, clock};
@@ -31,11 +32,8 @@ const STEPS: usize = 400;
 /// Rooms that all nodes share.
 const ROOMS: usize = 3;
 
-/// Most that one node may have on its way to Redis, beside hellos and marks.
+/// Most that one node may have on its way to Redis; hellos and marks take no room of it.
 const OUTBOX: usize = 48;
-
-/// Hellos and marks beside it.
-const ASIDES: usize = 64;
 
 /// How long a node that ends is given.
 const GRACE: Duration = Duration::from_secs(2);
@@ -223,7 +221,7 @@ impl Simulation {
             if panics > 0 {
                 self.fail(format!("boot {}: {panics} panics", node.boot));
             }
-            if standing.outbox > (OUTBOX + ASIDES) as i64 || standing.awaited > OUTBOX as i64 {
+            if standing.outbox > OUTBOX as i64 || standing.awaited > OUTBOX as i64 {
                 self.fail(format!("boot {} holds too much: {standing:?}", node.boot));
             }
         }

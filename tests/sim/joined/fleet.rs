@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a mark that tells of losses takes at most, with its way.
-const TOLD: Duration = Duration::from_secs(4);
+const TOLD: Duration = Duration::from_secs(5);
 
 /// What a node does: no time passes for one alone.
 const ACTS: [u64; 8] = [450, 400, 0, 30, 0, 2, 30, 8];

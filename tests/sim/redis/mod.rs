@@ -149,6 +149,16 @@ impl ModelRedis {
         self.with(|network, _| network.server.saved = network.server.store.clone());
     }
 
+    /// How often was published so far on channels of which `is_meant` is true.
+    pub fn published(&self, is_meant: impl Fn(&str) -> bool) -> u64 {
+        let counted = |network: &mut Network| {
+            let counts = network.published.iter();
+            let counts = counts.filter(|(channel, _)| is_meant(channel));
+            counts.map(|(_, count)| count).sum()
+        };
+        self.with(|network, _| counted(network))
+    }
+
     /// SCRIPT FLUSH.
     pub fn forget_functions(&self) {
         self.with(|network, _| network.server.forget_functions());

@@ -77,6 +77,8 @@ pub(super) struct Network {
     standing: Vec<(u64, Event)>,
     cut_off: BTreeSet<usize>,
     sequence: u64,
+    /// How often was published on each channel.
+    pub(super) published: BTreeMap<String, u64>,
     slow: BTreeMap<usize, u64>,
     choices: Option<Choices>,
 }
@@ -229,7 +231,8 @@ impl Network {
             _ => {}
         }
         let mut done = Done::default();
-        let answer = self.server.execute(now, asked, &mut done);
+        let is_publish = matches!(asked, Asked::Publish(..));
+        let mut answer = self.server.execute(now, asked, &mut done);
         if let Some(known) = self.links.get_mut(&link) {
             known.channels.extend(done.subscribed);
             known
@@ -237,20 +240,27 @@ impl Network {
                 .retain(|channel| !done.unsubscribed.contains(channel));
         }
         for (channel, bytes) in done.published {
-            self.publish(now, &channel, &bytes);
+            let receivers = self.publish(now, &channel, &bytes);
+            if is_publish {
+                answer = Ok(RedisValue::Integer(receivers as i64));
+            }
         }
         self.send(link, now, Event::Answer(answer, answers));
     }
 
-    fn publish(&mut self, now: u64, channel: &str, bytes: &Bytes) {
+    /// To how many connections it goes.
+    fn publish(&mut self, now: u64, channel: &str, bytes: &Bytes) -> usize {
+        *self.published.entry(channel.to_owned()).or_default() += 1;
         let hears = |link: &&Link| link.is_known && link.channels.contains(channel);
         let links = self.links.iter().filter(|(_, link)| hears(link));
         let links: Vec<u64> = links.map(|(&id, _)| id).collect();
+        let receivers = links.len();
         for link in links {
             let (channel, bytes) = (channel.into(), bytes.clone());
             let message = SubscriptionEvent::Message { channel, bytes };
             self.send(link, now, Event::Said(message));
         }
+        receivers
     }
 
     /// The client takes a message in, or throws it away.

@@ -2,6 +2,7 @@
 
 use super::line::{EventKnown, EventPlace, Gap, LineWriter};
 use super::query::{FeedQuery, PAGE_BYTES, misplaced};
+use super::read_faults::ReadFaults;
 use crate::archive::{
     Archive, ArchivedEvent, Cursor, CursorFault, JournalPage, JournalReader, JournalSpan,
 };
@@ -15,6 +16,7 @@ pub(super) async fn lines(
     archive: &Archive,
     asked: &FeedQuery,
     permit: &Arc<OwnedSemaphorePermit>,
+    faults: &ReadFaults,
 ) -> Result<String, ApiProblem> {
     let cursor = asked.after.as_deref().map(Cursor::parse).transpose();
     let cursor = cursor.map_err(misplaced)?;
@@ -42,7 +44,7 @@ pub(super) async fn lines(
     let page = match page.await {
         Ok(Ok(page)) => page,
         Ok(Err(fault)) => {
-            tracing::warn!(%fault, "the archive cannot be read");
+            faults.note(&fault);
             return Err(ApiProblem::later(ProblemKind::ArchiveFault, 1));
         }
         Err(_panicked_or_ended) => return Err(ProblemKind::ArchiveFault.into()),

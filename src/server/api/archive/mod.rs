@@ -8,6 +8,7 @@
 mod journal;
 mod line;
 mod query;
+mod read_faults;
 mod shards;
 
 use super::problem::{ApiProblem, ProblemKind};
@@ -18,8 +19,9 @@ use crate::config::{ArchiveMode, Config};
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use hyper::Response;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use query::{FeedQuery, PAGE_BYTES};
+use read_faults::ReadFaults;
 use shards::ShardFeed;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// times as much.
 pub(super) const ANSWER_BYTES: usize = crate::archive::READER_BYTES + 8 * PAGE_BYTES;
 
+/// The field that says how long the answer's longest line is: whoever reads line by line has no bound of its own that is right
+/// for all settings of `limits.message_bytes`.
+const LINE_BYTES: HeaderName = HeaderName::from_static("x-supportal-line-bytes");
+
 /// The longest wait, unless `server.http_timeout` is shorter than twice that.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -36,6 +42,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct ArchiveFeed {
     source: FeedSource,
+    faults: ReadFaults,
     readers: Arc<Semaphore>,
     wait_max: Duration,
 }
@@ -70,6 +77,7 @@ impl ArchiveFeed {
         };
         Self {
             source,
+            faults: ReadFaults::new(clock),
             readers: Arc::new(Semaphore::new(settings.readers)),
             wait_max: WAIT_MAX.min(config.server.http_timeout / 2),
         }
@@ -87,9 +95,12 @@ impl ArchiveFeed {
         let permit = Arc::new(permit);
         let lines = match &self.source {
             FeedSource::Nowhere => return Err(ProblemKind::NoArchive.into()),
-            FeedSource::Journal(archive) => journal::lines(archive, &asked, &permit).await?,
-            FeedSource::Shards(shards) => shards.lines(&asked).await?,
+            FeedSource::Journal(archive) => {
+                journal::lines(archive, &asked, &permit, &self.faults).await?
+            }
+            FeedSource::Shards(shards) => shards.lines(&asked, &self.faults).await?,
         };
+        let longest = longest_line(&lines);
         let answer = KeptAnswer {
             lines,
             _permit: permit,
@@ -101,8 +112,15 @@ impl ArchiveFeed {
             HeaderValue::from_static("application/x-ndjson"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(LINE_BYTES, HeaderValue::from(longest));
         Ok(response)
     }
+}
+
+/// Bytes of the longest line, its end included; 0 of none.
+fn longest_line(lines: &str) -> usize {
+    let lengths = lines.split_inclusive('\n').map(str::len);
+    lengths.max().unwrap_or_default()
 }
 
 /// An answer on its way: one of `archive.readers` until the reader has taken it, or its connection is over. Memory is

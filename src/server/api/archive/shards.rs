@@ -2,6 +2,7 @@
 
 use super::line::{EventKnown, EventPlace, Gap, LineWriter};
 use super::query::{FeedQuery, PAGE_BYTES, misplaced};
+use super::read_faults::ReadFaults;
 use crate::archive::{CursorFault, NamedReaders};
 use crate::bridge::Bridge;
 use crate::bridge::streams::{KeptEvent, ShardPage, ShardPlace};
@@ -59,16 +60,20 @@ impl ShardFeed {
     }
 
     /// The lines behind a cursor. An answer that would be empty waits for more.
-    pub(super) async fn lines(&self, asked: &FeedQuery) -> Result<String, ApiProblem> {
+    pub(super) async fn lines(
+        &self,
+        asked: &FeedQuery,
+        faults: &ReadFaults,
+    ) -> Result<String, ApiProblem> {
         let places = self.places(asked.after.as_deref()).map_err(misplaced)?;
-        let lines = self.read(&places, asked).await?;
+        let lines = self.read(&places, asked, faults).await?;
         if !lines.is_empty() || asked.wait.is_zero() {
             return Ok(lines);
         }
         let more = async {
             loop {
                 tokio::time::sleep(ASK_EVERY).await;
-                let lines = self.read(&places, asked).await?;
+                let lines = self.read(&places, asked, faults).await?;
                 if !lines.is_empty() {
                     return Ok(lines);
                 }
@@ -111,7 +116,12 @@ impl ShardFeed {
         places.ok_or(CursorFault::Malformed)
     }
 
-    async fn read(&self, places: &[ShardPlace], asked: &FeedQuery) -> Result<String, ApiProblem> {
+    async fn read(
+        &self,
+        places: &[ShardPlace],
+        asked: &FeedQuery,
+        faults: &ReadFaults,
+    ) -> Result<String, ApiProblem> {
         let shards = places.len().max(1);
         let (limit, bytes) = ((asked.limit / shards).max(1), PAGE_BYTES / shards);
         let mut pages = Vec::with_capacity(shards);
@@ -128,7 +138,7 @@ impl ShardFeed {
             }
         }
         if let Some(error) = fault.filter(|_| pages.is_empty()) {
-            tracing::warn!(fault = %error, "the archive cannot be read");
+            faults.note(&error);
             return Err(ApiProblem::later(ProblemKind::ArchiveFault, 1));
         }
         if let Some(reader) = &asked.reader {

@@ -17,12 +17,10 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A broadcast lets others go on after so many rooms.
 const ROOMS_AT_A_TIME: usize = 256;
-
-/// How long a broadcast that finds a mailbox full waits before it looks again.
-const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// The scope of a broadcast's `id`, in front of the business: no room's name.
 const BROADCAST: &str = "broadcast ";
@@ -179,14 +177,13 @@ impl LocalNode {
         };
         let publication = self.render(message);
         let names = self.broker.names(|name| name.starts_with(&prefix));
-        let (mut tally, deadline) = (NodeTally::default(), self.now() + self.patience);
+        let (mut tally, deadline) = (NodeTally::default(), Instant::now() + self.patience);
         for (at, name) in names.iter().enumerate() {
             if at % ROOMS_AT_A_TIME == ROOMS_AT_A_TIME - 1 {
                 tokio::task::yield_now().await;
             }
-            while self.broker.is_full(name) && self.now() < deadline {
-                tokio::time::sleep(FULL_PAUSE).await;
-            }
+            // Whether there is room by then is asked below.
+            let _in_time = timeout_at(deadline, self.broker.wait_while_full(name)).await;
             let Some(room) = self.broker.find(name) else {
                 continue;
             };

@@ -1,5 +1,7 @@
 //! The client against servers that send exactly these bytes.
 
+mod kept;
+
 use super::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -201,28 +203,6 @@ async fn no_more_requests_are_under_way_than_may_be_and_the_wait_for_a_turn_coun
     }
     // All twenty have one deadline: whoever had no turn by then never gets one.
     assert!(site.requests() <= LIMITS.connections);
-}
-
-#[tokio::test]
-async fn a_safe_request_is_sent_once_more_after_a_broken_connection_and_others_are_not() {
-    let good = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let site = || Site::serving(|number, stream| number != 1 && stream.write_all(good).is_ok());
-    let (sometimes, client) = (site(), client(LIMITS));
-    for _ in 0..2 {
-        assert!(client.send(sometimes.request()).await.is_ok());
-    }
-    assert_eq!(sometimes.requests(), 3);
-    let (sometimes, mut answers) = (site(), Vec::new());
-    for _ in 0..2 {
-        let (mut head, body) = sometimes.request().into_parts();
-        head.method = hyper::Method::POST;
-        answers.push(client.send(Request::from_parts(head, body)).await.is_ok());
-    }
-    assert_eq!((answers, sometimes.requests()), (vec![true, false], 2));
-    let never = Site::serving(|_, _| false);
-    let answered = client.send(never.request()).await;
-    assert!(matches!(answered, Err(RequestError::Broken(_))));
-    assert_eq!(never.requests(), 2);
 }
 
 #[tokio::test]

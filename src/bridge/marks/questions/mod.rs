@@ -1,0 +1,338 @@
+//! Who asks for marks: this node, when it was away or enters rooms; others, whom it answers.
+//!
+//! Questions of others are gathered for [`GATHER`] and answered together: when many nodes return at once, each asks
+//! once, and each answers about once. Who asked while a node was away has its question repeated in its digests, and is
+//! answered then; rooms that it entered meanwhile are named again.
+//!
+//! Pure. Bounds: [`NODES_MAX`] nodes; names of rooms that this node holds, each once; [`ENTERED_MAX`] of them with the
+//! time when they were entered.
+
+use super::letter::{Letter, LetterHead, LetterKind};
+use crate::bridge::envelope::NodeId;
+use crate::clock::Millis;
+use crate::name::RoomName;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+/// How long questions are gathered before they are answered.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// How long names of rooms are gathered before they are asked for.
+const GATHER_NAMES: Duration = Duration::from_millis(50);
+
+/// Arrivals that were thrown away are asked for at most so often.
+const LAGGED: Duration = Duration::from_secs(1);
+
+/// An absence begins so long before what was the last proof that everything arrives. A mark follows its message by as
+/// much: the quiet time and the tick of its sender, and the grace in which it is held here.
+pub(in crate::bridge) const MARGIN: Duration = Duration::from_secs(5);
+
+/// A node that says who it is, and for so long nothing about marks, does not know the form.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Rooms that were entered while a node was away are asked for once more when it is back, at most so often.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Rooms of which is known when they were entered.
+const ENTERED_MAX: usize = 16 * 1024;
+
+/// Nodes whose questions are kept in mind: as many as the roll holds.
+const NODES_MAX: usize = 1024;
+
+/// Nodes that were not heard for so long make room.
+const GONE: Duration = Duration::from_secs(600);
+
+/// Another node that speaks so.
+#[derive(Clone, Copy, Debug)]
+struct Asker {
+    /// Number of its last question that is answered, or will be.
+    asked: u64,
+    heard: Millis,
+}
+
+/// What others are to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::bridge) struct MarksAnswer {
+    /// What was said since then, if somebody was away.
+    pub(in crate::bridge) since: Option<Millis>,
+    /// Rooms of this node that somebody entered.
+    pub(in crate::bridge) names: BTreeSet<RoomName>,
+    /// Who asked is told that there is nothing, too: it learns that this node knows the form.
+    pub(in crate::bridge) is_owed: bool,
+    due: Millis,
+}
+
+/// What this node asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::bridge) struct OwnQuestion {
+    pub(in crate::bridge) head: LetterHead,
+    pub(in crate::bridge) names: Vec<RoomName>,
+}
+
+/// Questions of this node and of others, over one Redis.
+#[derive(Debug)]
+pub(in crate::bridge) struct Questions {
+    head: LetterHead,
+    /// How long a question is repeated.
+    expiry: Duration,
+    /// Since when this node may have missed something; none before its first session.
+    absent_since: Option<Millis>,
+    asked_at: Option<Millis>,
+    /// A question is due then, about the absence too.
+    due: Option<Millis>,
+    names_due: Option<Millis>,
+    names: BTreeSet<RoomName>,
+    /// All rooms were subscribed once in this session.
+    is_caught_up: bool,
+    /// Those that were there at the return were told once in rooms, if they do not know the form.
+    is_old_checked: bool,
+    askers: HashMap<NodeId, Asker>,
+    answer: Option<MarksAnswer>,
+    /// Taken, and not yet said.
+    answering: Option<MarksAnswer>,
+    asking: BTreeSet<RoomName>,
+    /// Rooms that this node has entered, and when.
+    entered: VecDeque<(Millis, RoomName)>,
+}
+
+impl Questions {
+    pub(in crate::bridge) fn new(node: NodeId, epoch: u64, expiry: Duration) -> Self {
+        Self {
+            head: LetterHead {
+                node,
+                epoch,
+                asked: 0,
+                absence: 0,
+            },
+            expiry,
+            absent_since: None,
+            asked_at: None,
+            due: None,
+            names_due: None,
+            names: BTreeSet::new(),
+            is_caught_up: false,
+            is_old_checked: true,
+            askers: HashMap::new(),
+            answer: None,
+            answering: None,
+            asking: BTreeSet::new(),
+            entered: VecDeque::new(),
+        }
+    }
+
+    /// A session begins: what was taken and not said is to be said in this one.
+    pub(in crate::bridge) fn begin(&mut self, now: Millis) {
+        self.is_caught_up = false;
+        self.due = None;
+        self.names.append(&mut self.asking);
+        self.names_due = (!self.names.is_empty()).then_some(now);
+        if let Some(answer) = self.answering.take() {
+            self.add(answer);
+        }
+    }
+
+    /// Something may have been missed since what arrived last for sure.
+    pub(in crate::bridge) fn absent(&mut self, proven: Option<Millis>, now: Millis) {
+        let Some(proven) = proven else {
+            return;
+        };
+        let since = proven - MARGIN;
+        // Answers to a question of a moment ago may be among what was missed.
+        let is_answered = self.asked_at.is_some_and(|at| now.since(at) >= MARGIN * 2);
+        self.absent_since = match self.absent_since {
+            Some(before) if !is_answered => Some(before.min(since)),
+            _ => Some(since),
+        };
+    }
+
+    /// Arrivals were thrown away, of whichever rooms.
+    pub(in crate::bridge) fn lagged(&mut self, proven: Option<Millis>, now: Millis) {
+        if self.due.is_none() {
+            self.absent(proven, now);
+            self.due = self.is_caught_up.then_some(now + LAGGED);
+        }
+    }
+
+    /// All rooms that are known are subscribed; true the first time in a session.
+    pub(in crate::bridge) fn caught_up(&mut self, now: Millis) -> bool {
+        let is_first = !std::mem::replace(&mut self.is_caught_up, true);
+        if is_first {
+            self.due = Some(now);
+        }
+        is_first
+    }
+
+    /// These rooms were entered: who holds them may say where they are.
+    pub(in crate::bridge) fn ask_for(&mut self, names: Vec<RoomName>, now: Millis) {
+        self.names.extend(names);
+        self.names_due = self.names_due.or(Some(now + GATHER_NAMES));
+    }
+
+    /// These rooms were entered: who is away may not have heard of it.
+    pub(in crate::bridge) fn entered(&mut self, names: &[RoomName], now: Millis) {
+        let entered = names.iter().map(|name| (now, name.clone()));
+        self.entered.extend(entered);
+        let more = self.entered.len().saturating_sub(ENTERED_MAX);
+        drop(self.entered.drain(..more));
+    }
+
+    /// A node is back that was away since then.
+    fn ask_again(&mut self, since: Millis, now: Millis) {
+        let before = now - self.expiry;
+        while self.entered.front().is_some_and(|(at, _)| *at < before) {
+            self.entered.pop_front();
+        }
+        if self.names_due.is_some() || self.entered.is_empty() {
+            return;
+        }
+        let meanwhile = self.entered.iter().rev();
+        let meanwhile = meanwhile.take_while(|(at, _)| *at >= since);
+        self.names.extend(meanwhile.map(|(_, name)| name.clone()));
+        if !self.names.is_empty() {
+            self.names_due = Some(now + AGAIN);
+        }
+    }
+
+    /// When this node asks next.
+    pub(in crate::bridge) fn ask_due(&self) -> Option<Millis> {
+        let mut due: Vec<Millis> = self.due.into_iter().chain(self.names_due).collect();
+        due.sort();
+        due.first().copied()
+    }
+
+    /// What this node asks now; it is to be said by [`Questions::asked`].
+    pub(in crate::bridge) fn ask(&mut self, now: Millis) -> Option<OwnQuestion> {
+        if self.ask_due()? > now {
+            return None;
+        }
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            self.head.asked += 1;
+            self.asked_at = Some(now);
+            self.is_old_checked = false;
+        }
+        self.names_due = None;
+        self.asking.append(&mut self.names);
+        Some(OwnQuestion {
+            head: self.head(now),
+            names: self.asking.iter().cloned().collect(),
+        })
+    }
+
+    /// Redis took it.
+    pub(in crate::bridge) fn asked(&mut self) {
+        self.asking.clear();
+    }
+
+    /// The head of a letter of this node: with its last question, for those who were not there.
+    pub(in crate::bridge) fn head(&self, now: Millis) -> LetterHead {
+        let is_recent = self.asked_at.is_some_and(|at| now.since(at) < self.expiry);
+        let absence = self.absent_since.map(|since| now.since(since).as_millis());
+        match absence {
+            _ if !is_recent => LetterHead {
+                asked: 0,
+                ..self.head
+            },
+            absence => LetterHead {
+                absence: absence.map_or(0, |absence| u64::try_from(absence).unwrap_or(u64::MAX)),
+                ..self.head
+            },
+        }
+    }
+
+    /// A letter of another node came. Of the rooms that it names count those that this node `holds`.
+    pub(in crate::bridge) fn hear(
+        &mut self,
+        letter: &Letter<'_>,
+        now: Millis,
+        holds: impl Fn(&RoomName) -> bool,
+    ) {
+        let LetterHead {
+            node,
+            asked,
+            absence,
+            ..
+        } = letter.head;
+        let is_new = self.note(node, asked, now);
+        let since = (is_new && absence > 0).then(|| now - Duration::from_millis(absence));
+        let names: BTreeSet<RoomName> = letter.names().filter(holds).collect();
+        let is_asked = is_new && letter.kind == LetterKind::Question;
+        if let Some(since) = since.filter(|_| is_asked) {
+            self.ask_again(since, now);
+        }
+        if since.is_some() || is_asked || !names.is_empty() {
+            self.add(MarksAnswer {
+                since,
+                names,
+                is_owed: is_asked,
+                due: now + GATHER,
+            });
+        }
+    }
+
+    /// Keeps in mind that the node speaks so; true if it asks something that it has not asked before.
+    fn note(&mut self, node: NodeId, asked: u64, now: Millis) -> bool {
+        if self.askers.len() >= NODES_MAX && !self.askers.contains_key(&node) {
+            let is_there = |asker: &Asker| now.since(asker.heard) < GONE;
+            self.askers.retain(|_, asker| is_there(asker));
+            if self.askers.len() >= NODES_MAX {
+                return asked > 0;
+            }
+        }
+        let begin = Asker {
+            asked: 0,
+            heard: now,
+        };
+        let asker = self.askers.entry(node).or_insert(begin);
+        asker.heard = now;
+        let is_new = asked > asker.asked;
+        asker.asked = asked.max(asker.asked);
+        is_new
+    }
+
+    fn add(&mut self, more: MarksAnswer) {
+        let Some(answer) = &mut self.answer else {
+            self.answer = Some(more);
+            return;
+        };
+        let both = [answer.since, more.since].into_iter().flatten();
+        answer.since = both.min();
+        answer.names.extend(more.names);
+        answer.is_owed |= more.is_owed;
+        answer.due = answer.due.min(more.due);
+    }
+
+    /// When this node answers next.
+    pub(in crate::bridge) fn answer_due(&self) -> Option<Millis> {
+        self.answer.as_ref().map(|answer| answer.due)
+    }
+
+    /// What others are to be told now; it is to be said by [`Questions::answered`].
+    pub(in crate::bridge) fn answer(&mut self, now: Millis) -> Option<MarksAnswer> {
+        let answer = self.answer.take_if(|answer| answer.due <= now)?;
+        self.answering = Some(answer.clone());
+        Some(answer)
+    }
+
+    /// Redis took it.
+    pub(in crate::bridge) fn answered(&mut self) {
+        self.answering = None;
+    }
+
+    /// Do any of these not know the form?
+    pub(in crate::bridge) fn are_old(&self, heard: &HashSet<NodeId>) -> bool {
+        heard.iter().any(|node| !self.askers.contains_key(node))
+    }
+
+    /// Once for each question about an absence, when those that know the form have said so: since when the others are to
+    /// have said who they are.
+    pub(in crate::bridge) fn check_old(&mut self, now: Millis) -> Option<Millis> {
+        let asked_at = self.asked_at?;
+        let is_due = !self.is_old_checked && now.since(asked_at) >= SILENCE;
+        self.is_old_checked |= is_due;
+        is_due.then_some(asked_at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

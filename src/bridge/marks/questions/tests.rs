@@ -1,0 +1,214 @@
+//! Questions without a Redis: who is asked, who is answered, and how often.
+
+use super::*;
+use crate::bridge::marks::letter::{LetterWriter, letters};
+use bytes::Bytes;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn node(id: u8) -> Questions {
+    Questions::new(NodeId([id; 16]), 1, Duration::from_secs(600))
+}
+
+fn name(room: usize) -> RoomName {
+    RoomName::chat("1", &room.to_string()).unwrap()
+}
+
+fn at(seconds: u64) -> Millis {
+    Millis(seconds * 1_000)
+}
+
+/// The question as the others get it.
+fn question(own: &OwnQuestion) -> Bytes {
+    let kind = (LetterKind::Question, &own.head);
+    let with_names = letters(kind, &own.names, LetterWriter::push_name);
+    let bare = LetterWriter::new(LetterKind::Question, &own.head).finish();
+    with_names.into_iter().next().unwrap_or(bare)
+}
+
+fn digest(of: &Questions, now: Millis) -> Bytes {
+    LetterWriter::new(LetterKind::Digest, &of.head(now)).finish()
+}
+
+fn hear(own: &mut Questions, bytes: &Bytes, now: Millis) {
+    let letter = Letter::read(bytes).unwrap().unwrap();
+    own.hear(&letter, now, |name| *name != self::name(9));
+}
+
+/// Away from `since` on, back at `now`.
+fn back(node: &mut Questions, since: Millis, now: Millis) -> OwnQuestion {
+    node.absent(Some(since), now);
+    node.begin(now);
+    assert!(node.caught_up(now) && !node.caught_up(now));
+    node.ask(now).unwrap()
+}
+
+#[test]
+fn many_nodes_that_return_at_once_are_answered_together_for_the_longest_absence() {
+    let mut own = node(0);
+    for id in 1..=19_u8 {
+        let asked = back(&mut node(id), at(100 - u64::from(id)), at(200));
+        hear(&mut own, &question(&asked), at(300));
+    }
+    assert_eq!(own.answer(at(300)), None, "gathered");
+    let answer = own.answer(at(301)).unwrap();
+    // The nineteenth was away for 119 s and the margin.
+    assert_eq!(answer.since, Some(at(300 - 119) - MARGIN));
+    own.answered();
+    assert_eq!(own.answer(at(400)), None);
+}
+
+#[test]
+fn who_was_away_when_a_node_asked_is_asked_by_its_next_digest_and_answers_once() {
+    let mut returned = node(1);
+    back(&mut returned, at(50), at(100));
+    // Nobody was there. The other comes a minute later, and asks itself.
+    let mut other = node(2);
+    let asked = back(&mut other, at(60), at(160));
+    hear(&mut returned, &question(&asked), at(160));
+    assert!(returned.answer(at(161)).is_some());
+    let said = digest(&returned, at(161));
+    hear(&mut other, &said, at(161));
+    assert_eq!(other.answer(at(162)).unwrap().since, Some(at(50) - MARGIN));
+    other.answered();
+    let said = digest(&returned, at(170));
+    hear(&mut other, &said, at(170));
+    assert_eq!(other.answer(at(200)), None, "asked before");
+    let late = digest(&returned, at(100) + Duration::from_secs(600));
+    assert_eq!(Letter::read(&late).unwrap().unwrap().head.asked, 0);
+}
+
+#[test]
+fn a_question_of_which_nothing_is_to_be_said_is_answered_none_the_less() {
+    let (mut own, mut first) = (node(0), node(1));
+    first.begin(at(1));
+    first.caught_up(at(1));
+    let asked = first.ask(at(1)).unwrap();
+    assert_eq!((asked.head.asked, asked.head.absence), (1, 0), "its first");
+    assert!(own.are_old(&HashSet::from([NodeId([1; 16])])));
+    hear(&mut own, &question(&asked), at(1));
+    assert_eq!(own.answer(at(2)).unwrap().since, None);
+    assert!(!own.are_old(&HashSet::from([NodeId([1; 16])])));
+    assert!(own.are_old(&HashSet::from([NodeId([1; 16]), NodeId([2; 16])])));
+}
+
+#[test]
+fn rooms_that_are_entered_are_asked_for_together_and_again_if_redis_did_not_take_it() {
+    let mut own = node(0);
+    own.begin(at(0));
+    own.ask_for(vec![name(1), name(2)], at(1));
+    own.ask_for(vec![name(2), name(9)], at(1));
+    assert_eq!(own.ask(at(1)), None);
+    let asked = own.ask(at(1) + GATHER_NAMES).unwrap();
+    assert_eq!(asked.names, [name(1), name(2), name(9)]);
+    own.begin(at(5));
+    let again = own.ask(at(5)).unwrap();
+    assert_eq!(again.names, asked.names);
+    own.asked();
+    own.begin(at(9));
+    assert_eq!(own.ask(at(9)), None);
+    // Who hears it answers for what it holds, however often it is asked.
+    let mut other = node(1);
+    for now in [10, 20] {
+        hear(&mut other, &question(&asked), at(now));
+        let answer = other.answer(at(now + 1)).unwrap();
+        assert!(answer.names.iter().eq([&name(1), &name(2)]));
+        other.answered();
+    }
+}
+
+#[test]
+fn rooms_that_were_entered_while_a_node_was_away_are_named_again_when_it_is_back() {
+    let mut own = node(0);
+    for (room, seconds) in [(1, 80), (2, 97), (3, 150)] {
+        own.entered(&[name(room)], at(seconds));
+    }
+    let asked = back(&mut node(1), at(100), at(200));
+    hear(&mut own, &question(&asked), at(200));
+    // However many return.
+    let other = back(&mut node(2), at(160), at(201));
+    hear(&mut own, &question(&other), at(201));
+    assert_eq!(own.ask(at(204)), None);
+    let again = own.ask(at(200) + AGAIN).unwrap();
+    assert_eq!(again.names, [name(2), name(3)]);
+    for room in 0..ENTERED_MAX * 2 {
+        own.entered(&[name(room)], at(300));
+    }
+    assert_eq!(own.entered.len(), ENTERED_MAX);
+    let asked = back(&mut node(3), at(2_000), at(2_001));
+    hear(&mut own, &question(&asked), at(2_001));
+    assert!(own.entered.is_empty(), "long ago");
+}
+
+#[test]
+fn an_answer_that_redis_did_not_take_is_given_in_the_next_session() {
+    let mut own = node(0);
+    let asked = back(&mut node(1), at(50), at(100));
+    hear(&mut own, &question(&asked), at(100));
+    let answer = own.answer(at(101)).unwrap();
+    own.begin(at(110));
+    assert_eq!(own.answer(at(110)), Some(answer));
+}
+
+#[test]
+fn an_absence_before_the_answers_can_have_come_is_a_part_of_the_next_one() {
+    let mut own = node(0);
+    assert_eq!(back(&mut own, at(100), at(200)).head.absence, 105_000);
+    // Down again at once.
+    assert_eq!(back(&mut own, at(201), at(203)).head.absence, 108_000);
+    assert_eq!(back(&mut own, at(290), at(300)).head.absence, 15_000);
+    // This one was never up.
+    let mut own = node(0);
+    own.absent(None, at(5));
+    own.begin(at(5));
+    own.caught_up(at(5));
+    assert_eq!(own.ask(at(5)).unwrap().head.absence, 0);
+}
+
+#[test]
+fn arrivals_that_were_thrown_away_are_asked_for_at_most_once_a_second() {
+    let mut own = node(0);
+    back(&mut own, at(100), at(200));
+    let mut asked = 0;
+    for millis in 0..3_000 {
+        let now = at(300) + Duration::from_millis(millis);
+        own.lagged(Some(at(299)), now);
+        asked += usize::from(own.ask(now).is_some());
+    }
+    assert_eq!(asked, 2);
+    assert!(own.head(at(303)).absence < 12_000);
+}
+
+#[test]
+fn nodes_that_do_not_know_the_form_are_looked_for_once_a_question() {
+    let mut own = node(0);
+    back(&mut own, at(100), at(200));
+    assert_eq!(own.check_old(at(201)), None);
+    assert_eq!(own.check_old(at(200) + SILENCE), Some(at(200)));
+    assert_eq!(own.check_old(at(209)), None);
+    back(&mut own, at(300), at(301));
+    assert_eq!(own.check_old(at(304)), Some(at(301)));
+}
+
+#[test]
+fn strangers_and_endless_absences_cost_a_bounded_memory_and_no_panic() {
+    let mut own = node(0);
+    for id in 0..5_000_u64 {
+        let mut stranger = [0; 16];
+        stranger[..8].copy_from_slice(&id.to_be_bytes());
+        let head = LetterHead {
+            node: NodeId(stranger),
+            epoch: u64::MAX,
+            asked: u64::MAX,
+            absence: u64::MAX,
+        };
+        let bytes = LetterWriter::new(LetterKind::Question, &head).finish();
+        hear(&mut own, &bytes, at(100));
+    }
+    assert!(own.askers.len() <= NODES_MAX);
+    assert_eq!(own.answer(at(101)).unwrap().since, Some(Millis(0)));
+    // The strangers are gone: a node of ours has room.
+    let asked = back(&mut node(1), at(5), at(10));
+    hear(&mut own, &question(&asked), at(100) + GONE + SECOND);
+    assert!(own.askers.contains_key(&NodeId([1; 16])));
+}
