@@ -19,10 +19,10 @@ use crate::redis::value::RedisValue;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Rooms in one call: one costs 45 µs by itself, and each of several 20 to 30.
+/// Rooms in one call: one by itself takes 23 µs, and each of several 18.
 const CALL_ROOMS: usize = 16;
 
-/// Messages in one call: each costs some 6 µs.
+/// Messages in one call: each takes 4 µs.
 const CALL_ENTRIES: usize = 128;
 
 /// Bytes of messages in one call, and one message more. As many are read again, to find what is to go.

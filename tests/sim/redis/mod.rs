@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `store` | keys and what commands do to them |
 //! | `scripts` | the bridge's Lua functions in Rust |
+//! | `places` | where a room of theirs stands |
 //! | `weights` | what entries count as there |
 //! | `server` | one process |
 //! | `network` | connections to it, what is on its way there and back |
@@ -13,6 +14,7 @@
 
 mod client;
 mod network;
+mod places;
 mod real;
 mod scripts;
 mod server;
