@@ -6,7 +6,7 @@ use super::outbox::{Outgoing, RoomBatch, Sending, What};
 use super::pubsub::Pubsub;
 use super::read_context::ReadContext;
 use super::streams::reads::Reads;
-use super::streams::{SaidRooms, SentCommand, States, Streams};
+use super::streams::{RoomAppends, SentCommand, States, Streams};
 use crate::broker::room::Room;
 use crate::broker::uplink::Forwarded;
 use crate::broker::{Broker, Publication};
@@ -241,7 +241,7 @@ impl Mode {
     pub(super) fn settle(
         &self,
         link: &RedisLink,
-        rooms: &SaidRooms,
+        rooms: &RoomAppends,
         answered: Result<RedisValue, CommandError>,
     ) -> Result<(), CommandError> {
         match self {

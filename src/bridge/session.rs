@@ -13,7 +13,7 @@ use super::link::RedisLink;
 use super::mode::Mode;
 use super::outbox::{OutboxBatch, Sending};
 use super::streams::reads::Reads;
-use super::streams::{SaidRooms, SentCommand};
+use super::streams::{RoomAppends, SentCommand};
 use super::subscribing::follow;
 use super::wall::wall_millis;
 use crate::broker::Broker;
@@ -138,7 +138,7 @@ impl LinkSession {
 
 /// One batch on the wire.
 struct Flight {
-    commands: VecDeque<(HandedOver, SaidRooms)>,
+    commands: VecDeque<(HandedOver, RoomAppends)>,
     entries: usize,
     messages: u64,
     launched: Millis,

@@ -129,6 +129,30 @@ fn what_a_failover_lost_is_counted_exactly_by_whoever_missed_it() {
 }
 
 #[test]
+fn a_failover_to_a_replica_that_stood_still_and_has_caught_up_is_no_loss() {
+    let mut pair = Pair::start();
+    let nodes = [(); 2].map(|()| stream_node_at(&pair.master.url(), &[SHORT]));
+    nodes.iter().for_each(until_up);
+    let (mut ann, mut bob) = (nodes[0].join("abc"), nodes[1].join("abc"));
+    talk(&mut ann, 0..5);
+    pair.replica.blow(Blow::Stop);
+    talk(&mut ann, 5..10);
+    listen(&mut bob, 0..10);
+    let before = pair.entries();
+    pair.replica.blow(Blow::Continue);
+    pair.fall_behind(10);
+    pair.fail_over();
+    nodes.iter().for_each(until_up);
+    talk(&mut ann, 10..15);
+    listen(&mut bob, 10..15);
+    for node in &nodes {
+        assert_eq!(node.metric(GAPS), 0.0);
+        assert_eq!(node.metric("supportal_bridge_resets_total"), 0.0);
+    }
+    no_place_names_two(&before, &pair.entries());
+}
+
+#[test]
 fn a_failover_again_and_again_shows_nothing_twice_and_leaves_nothing_unexplained() {
     let mut pair = Pair::start();
     let nodes = [(); 3].map(|()| stream_node_at(&pair.master.url(), &[SHORT]));

@@ -30,7 +30,7 @@ const CALL_BYTES: usize = 32 * 1024;
 
 /// How much a room says in a command.
 #[derive(Debug)]
-pub(in crate::bridge) struct SaidRoom {
+pub(in crate::bridge) struct RoomAppend {
     room: Arc<Room>,
     count: u64,
     /// The number of the last one.
@@ -38,20 +38,20 @@ pub(in crate::bridge) struct SaidRoom {
 }
 
 /// Who says something in a command.
-pub(in crate::bridge) type SaidRooms = Vec<SaidRoom>;
+pub(in crate::bridge) type RoomAppends = Vec<RoomAppend>;
 
 /// A command on its way.
 pub(in crate::bridge) struct SentCommand {
     pub(in crate::bridge) answer: Answer,
     /// In mode `streams`.
-    pub(in crate::bridge) rooms: SaidRooms,
+    pub(in crate::bridge) rooms: RoomAppends,
 }
 
 /// A call that is being made up.
 struct AppendCall {
     keys: Vec<String>,
     arguments: Vec<Bytes>,
-    rooms: SaidRooms,
+    rooms: RoomAppends,
     entries: usize,
     bytes: usize,
 }
@@ -140,7 +140,7 @@ impl Streams {
             *messages = Bytes::from(count.to_string());
         }
         self.on_the_way.lock().insert(room.name().clone(), last);
-        call.rooms.push(SaidRoom {
+        call.rooms.push(RoomAppend {
             room: Arc::clone(room),
             count,
             last,
@@ -169,10 +169,10 @@ impl Streams {
     pub(in crate::bridge) fn settle(
         &self,
         link: &RedisLink,
-        rooms: &SaidRooms,
+        rooms: &RoomAppends,
         answered: Result<RedisValue, CommandError>,
     ) -> Result<(), CommandError> {
-        for SaidRoom { room, last, .. } in rooms {
+        for RoomAppend { room, last, .. } in rooms {
             let mut on_the_way = self.on_the_way.lock();
             if on_the_way.get(room.name()) == Some(last) {
                 on_the_way.remove(room.name());
@@ -182,7 +182,7 @@ impl Streams {
             Ok(answers) if answers.len() == rooms.len() => answers,
             Ok(_) => return Err(strange()),
             Err(error) if error.is_about_room() => {
-                for SaidRoom { room, count, .. } in rooms {
+                for RoomAppend { room, count, .. } in rooms {
                     self.refuse(link, room.name(), &error, *count);
                 }
                 return Ok(());
@@ -190,7 +190,7 @@ impl Streams {
             Err(error) => return Err(error),
         };
         let mut failure = Ok(());
-        for (SaidRoom { room, count, .. }, answer) in rooms.iter().zip(answers) {
+        for (RoomAppend { room, count, .. }, answer) in rooms.iter().zip(answers) {
             match read(answer) {
                 Ok((appended, newest)) => {
                     link.metrics.bridge_appended.inc_by(appended);

@@ -54,7 +54,7 @@ mod redis_streams;
 mod refused;
 pub(super) mod scripts;
 
-pub(super) use appends::{SaidRooms, SentCommand};
+pub(super) use appends::{RoomAppends, SentCommand};
 pub use archive::{ShardPage, ShardPlace};
 pub(super) use canary::{probe, probe_stream};
 pub use kept::KeptEvent;
