@@ -30,12 +30,15 @@ pub(crate) enum Weather {
     Deaf,
     /// The next long answer never arrives: its connection is reset in its place. Then the weather is fair.
     Bite,
+    /// Nothing passes on the connections that stand, and nothing ends; new ones are fair. In fair weather what was said on
+    /// the old ones arrives late.
+    Held,
 }
 
 /// An answer is long from this many bytes on: neither a message of a few words nor what a client asks as it connects.
 const LONG: usize = 4096;
 
-const ALL: [Weather; 9] = [
+const ALL: [Weather; 10] = [
     Weather::Fair,
     Weather::Slow,
     Weather::Far,
@@ -45,6 +48,7 @@ const ALL: [Weather; 9] = [
     Weather::Garbage,
     Weather::Deaf,
     Weather::Bite,
+    Weather::Held,
 ];
 
 /// How long a read waits before the weather is looked at again.
@@ -107,6 +111,8 @@ impl Proxy {
                 if over.now() == Weather::Cut {
                     reset(&client);
                 } else if let Ok(server) = TcpStream::connect(target) {
+                    // Else a second read waits for the acknowledgement of the first, 40 ms, which no network does.
+                    drop((client.set_nodelay(true), server.set_nodelay(true)));
                     join(client, server, &over);
                 }
             }
@@ -154,8 +160,9 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
             return;
         };
         let sky = Arc::clone(sky);
+        let is_new = sky.now() == Weather::Held;
         thread::spawn(move || {
-            let is_bitten = pass(&from, &to, to_node, &sky);
+            let is_bitten = pass(&from, &to, (to_node, is_new), &sky);
             if is_bitten || sky.now() == Weather::Cut {
                 reset(&from);
                 reset(&to);
@@ -167,12 +174,21 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
 }
 
 /// Passes bytes until either end is gone or the weather cuts it. True if a long answer was bitten off.
-fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> bool {
+fn pass(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    (to_node, is_new): (bool, bool),
+    sky: &Sky,
+) -> bool {
     let mut buffer = [0; 16 * 1024];
     let mut held = Vec::new();
     drop(from.set_read_timeout(Some(LOOK)));
     while !sky.has_ended() {
-        let weather = sky.now();
+        let weather = match sky.now() {
+            Weather::Held if is_new => Weather::Fair,
+            Weather::Held => Weather::Silence,
+            weather => weather,
+        };
         match weather {
             Weather::Cut => return false,
             Weather::Deaf if !to_node => {}
@@ -190,7 +206,8 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> b
             | Weather::Far
             | Weather::Drops
             | Weather::Garbage
-            | Weather::Bite => {}
+            | Weather::Bite
+            | Weather::Held => {}
         }
         let count = match from.read(&mut buffer) {
             Ok(0) => return false,
