@@ -120,6 +120,48 @@ fn a_workers_channel_that_is_something_else_refuses_each_message_and_no_more() {
     assert_eq!(gateway.metric(DOWN), 0.0);
 }
 
+#[test]
+fn marks_that_are_something_else_cost_no_message_and_none_is_said_to_be_lost() {
+    let redis = Redis::start(&[]);
+    let gateway = node("core", &[&redis], &["channels.send_to=supportal"]);
+    let mut client = gateway.join("abc");
+    let fences = redis.command(&["KEYS", "asgispecific.*joined*"]).texts();
+    let (own, _) = fences[0].split_once('$').expect("a name of the node's own");
+    for go in 0..50 {
+        redis.command(&["SET", &format!("{own}$sent.worker.{go}"), "somebody else's"]);
+    }
+    let sent = "supportal_channels_sent_total{to=\"worker\"}";
+    for number in 0..20 {
+        say(&mut client, &format!("m{number}"));
+        until_metric(&gateway, sent, f64::from(number) + 1.0);
+    }
+    assert_eq!(gateway.metric(REFUSED), 0.0);
+    let waiting = redis.command(&["ZCARD", "asgisupportal"]);
+    assert_eq!(waiting, Reply::Number(20));
+}
+
+#[test]
+fn what_expired_in_a_workers_channel_makes_room() {
+    let redis = Redis::start(&[]);
+    for number in 0..3 {
+        let old = format!("old{number}");
+        redis.command(&["ZADD", "asgisupportal", "1000", &old]);
+    }
+    let settings = ["channels.send_to=supportal", "channels.capacity=2"];
+    let gateway = node("core", &[&redis], &settings);
+    let mut client = gateway.join("abc");
+    for number in 0..3 {
+        say(&mut client, &format!("m{number}"));
+    }
+    until_metric(
+        &gateway,
+        "supportal_channels_dropped_total{cause=\"full\"}",
+        1.0,
+    );
+    let waiting = redis.command(&["ZCARD", "asgisupportal"]);
+    assert_eq!(waiting, Reply::Number(2));
+}
+
 /// Has Redis refuse whatever is written, by its own word for why.
 #[track_caller]
 fn refuse(redis: &Redis, word: &str) {
