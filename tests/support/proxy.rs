@@ -183,16 +183,17 @@ fn pass(
     let mut buffer = [0; 16 * 1024];
     let mut held = Vec::new();
     drop(from.set_read_timeout(Some(LOOK)));
+    let look = || match sky.now() {
+        Weather::Held if is_new => Weather::Fair,
+        Weather::Held => Weather::Silence,
+        Weather::Deaf if !to_node => Weather::Fair,
+        Weather::Deaf => Weather::Silence,
+        weather => weather,
+    };
     while !sky.has_ended() {
-        let weather = match sky.now() {
-            Weather::Held if is_new => Weather::Fair,
-            Weather::Held => Weather::Silence,
-            weather => weather,
-        };
-        match weather {
+        match look() {
             Weather::Cut => return false,
-            Weather::Deaf if !to_node => {}
-            Weather::Silence | Weather::Deaf => {
+            Weather::Silence => {
                 thread::park_timeout(LOOK);
                 continue;
             }
@@ -201,13 +202,7 @@ fn pass(
                 drop(to.write_all(noise));
                 return false;
             }
-            Weather::Fair
-            | Weather::Slow
-            | Weather::Far
-            | Weather::Drops
-            | Weather::Garbage
-            | Weather::Bite
-            | Weather::Held => {}
+            _ => {}
         }
         let count = match from.read(&mut buffer) {
             Ok(0) => return false,
@@ -217,6 +212,14 @@ fn pass(
             }
             Err(_) => return false,
         };
+        // What was read just as the weather changed does not pass either.
+        while look() == Weather::Silence && !sky.has_ended() {
+            thread::park_timeout(LOOK);
+        }
+        let weather = look();
+        if weather == Weather::Cut {
+            return false;
+        }
         match weather {
             Weather::Slow => thread::park_timeout(Duration::from_millis(100)),
             Weather::Far => thread::park_timeout(Duration::from_millis(3)),
