@@ -212,6 +212,11 @@ fn pass(
             }
             Err(_) => return false,
         };
+        match look() {
+            Weather::Slow => thread::park_timeout(Duration::from_millis(100)),
+            Weather::Far => thread::park_timeout(Duration::from_millis(3)),
+            _ => {}
+        }
         // What was read just as the weather changed does not pass either.
         while look() == Weather::Silence && !sky.has_ended() {
             thread::park_timeout(LOOK);
@@ -220,14 +225,9 @@ fn pass(
         if weather == Weather::Cut {
             return false;
         }
-        match weather {
-            Weather::Slow => thread::park_timeout(Duration::from_millis(100)),
-            Weather::Far => thread::park_timeout(Duration::from_millis(3)),
-            Weather::Bite if to_node && count >= LONG => {
-                sky.set(Weather::Fair);
-                return true;
-            }
-            _ => {}
+        if weather == Weather::Bite && to_node && count >= LONG {
+            sky.set(Weather::Fair);
+            return true;
         }
         if sky.is_old && to_node {
             held.extend_from_slice(&buffer[..count]);
