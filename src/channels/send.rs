@@ -4,8 +4,8 @@ use super::codec::Unwritable;
 use super::codec::value::Map;
 use super::layer::Layer;
 use super::random::fill;
-use super::scripts::{Commands, HostKeys, HostMessage, Marks, Score, Scores};
-use super::under_way::{Fate, Flight, HostAnswers, Told, UnderWay, in_order};
+use super::scripts::{Commands, HostKeys, HostMessage, MarkKeys, Score, Scores};
+use super::under_way::{Dispatch, Dispatches, Fate, HostAnswers, UnderWay, in_order};
 use super::unsettled::{Go, KEPT, Remnant, Unsettled, Went};
 use super::user_queue::{Destination, UserQueue};
 use super::wire;
@@ -69,15 +69,15 @@ impl<'q> Courier<'q> {
             }
             Destination::Group(group) => self.publish(group, events).await,
         };
-        let Told {
+        let Dispatches {
             mut under_way,
-            flights,
+            dispatches,
         } = told;
-        if go.is_some() && !flights.is_empty() {
+        if go.is_some() && !dispatches.is_empty() {
             self.queue.goes.fetch_add(1, Ordering::Relaxed);
         }
-        for flight in flights {
-            self.hear(flight, go.is_some(), &mut under_way).await;
+        for dispatch in dispatches {
+            self.hear(dispatch, go.is_some(), &mut under_way).await;
         }
         let fate = |message| self.fate(message, go.is_some());
         let mut fates: Vec<Fate> = under_way.into_iter().map(fate).collect();
@@ -99,7 +99,7 @@ impl<'q> Courier<'q> {
         let marks = |go: u64| layer.key(&self.queue.marks(go));
         Some(Go {
             lapses: host.unheard.lapses(),
-            marks: Marks {
+            marks: MarkKeys {
                 fence: layer.key(&host.unheard.fence()),
                 last: marks(go),
                 marks: marks(go + 1),
@@ -125,7 +125,7 @@ impl<'q> Courier<'q> {
         };
         let is_refused =
             |error: &CommandError| error.was_answered() && error.fault() != RedisFault::Redis;
-        // Marks that cannot be read, now or later, are none.
+        // MarkKeys that cannot be read, now or later, are none.
         let is_unreadable = marks.as_ref().is_err_and(is_refused);
         let marks = if is_unreadable {
             Some(Vec::new())
@@ -184,9 +184,9 @@ impl<'q> Courier<'q> {
         &mut self,
         channel: &str,
         events: &[Map<'_>],
-        marks: Option<&Marks>,
-    ) -> Told {
-        let (layer, mut told) = (self.layer, Told::default());
+        marks: Option<&MarkKeys>,
+    ) -> Dispatches {
+        let (layer, mut told) = (self.layer, Dispatches::default());
         let to = layer.commands.to_channel(channel);
         let mut hosts: Vec<(usize, Vec<HostMessage>)> = Vec::new();
         for (number, event) in events.iter().enumerate() {
@@ -200,7 +200,7 @@ impl<'q> Courier<'q> {
             {
                 Err(unwritable) => told.under_way.push(unwritable.into()),
                 Ok(message) => {
-                    told.asked(1, false);
+                    told.asked(1);
                     match hosts.iter_mut().find(|(index, _)| *index == host) {
                         Some((_, messages)) => messages.push(message),
                         None => hosts.push((host, vec![message])),
@@ -218,10 +218,10 @@ impl<'q> Courier<'q> {
     /// Hands messages over to one host, which is not there any more if its link has gone down just now.
     async fn tell_host(
         &self,
-        told: &mut Told,
+        told: &mut Dispatches,
         (host, to): (usize, &HostKeys),
         messages: Vec<HostMessage>,
-        marks: Option<&Marks>,
+        marks: Option<&MarkKeys>,
     ) {
         let numbers: Vec<usize> = messages.iter().map(|message| message.number).collect();
         if numbers.is_empty() {
@@ -229,7 +229,7 @@ impl<'q> Courier<'q> {
         }
         if let Some(client) = self.client(host) {
             let command = self.layer.commands.send(to, messages, marks);
-            told.fly(&*client, numbers, command).await;
+            told.dispatch(&*client, numbers, command).await;
             return;
         }
         for number in numbers {
@@ -248,30 +248,35 @@ impl<'q> Courier<'q> {
     }
 
     /// Layer `core`: for every process with members in the group, who are asked for once.
-    async fn tell_group(&mut self, group: &str, events: &[Map<'_>], marks: Option<&Marks>) -> Told {
+    async fn tell_group(
+        &mut self,
+        group: &str,
+        events: &[Map<'_>],
+        marks: Option<&MarkKeys>,
+    ) -> Dispatches {
         let layer = self.layer;
         let Some(client) = self.client(layer.host_of_group(group)) else {
-            return Told::all(events, || UnderWay::Waits);
+            return Dispatches::all(events, || UnderWay::Waits);
         };
         let members = layer.commands.members(group, self.now());
         let members = match wire::run_all(&*client, members.into()).await {
             Ok(members) => wire::texts(members),
             // Nothing is sent yet.
             Err(error) if error.is_about_connection() => {
-                return Told::all(events, || UnderWay::Waits);
+                return Dispatches::all(events, || UnderWay::Waits);
             }
             Err(error) => {
                 self.report(&error);
-                return Told::all(events, || UnderWay::Dropped("refused"));
+                return Dispatches::all(events, || UnderWay::Dropped("refused"));
             }
         };
         let members = members.iter().map(String::as_str);
         let hosts = layer.commands.to_group(members, &layer.own);
         if hosts.is_empty() {
-            return Told::all(events, || UnderWay::Dropped("nobody"));
+            return Dispatches::all(events, || UnderWay::Dropped("nobody"));
         }
         let destinations = hosts.iter().map(HostKeys::len).sum();
-        let (mut told, mut bytes) = (Told::default(), 0);
+        let (mut told, mut bytes) = (Dispatches::default(), 0);
         let mut messages: Vec<Vec<HostMessage>> = hosts.iter().map(|_| Vec::new()).collect();
         for (number, event) in events.iter().enumerate() {
             if bytes >= GROUP_BYTES {
@@ -285,7 +290,7 @@ impl<'q> Courier<'q> {
             match each.collect::<Result<Vec<HostMessage>, Unwritable>>() {
                 Err(unwritable) => told.under_way.push(unwritable.into()),
                 Ok(each) => {
-                    told.asked(destinations, false);
+                    told.asked(destinations);
                     bytes += each.iter().map(HostMessage::bytes).sum::<usize>();
                     for (messages, message) in messages.iter_mut().zip(each) {
                         messages.push(message);
@@ -301,8 +306,8 @@ impl<'q> Courier<'q> {
     }
 
     /// Layer `pubsub`.
-    async fn publish(&mut self, group: &str, events: &[Map<'_>]) -> Told {
-        let mut told = Told::default();
+    async fn publish(&mut self, group: &str, events: &[Map<'_>]) -> Dispatches {
+        let mut told = Dispatches::default();
         for (number, event) in events.iter().enumerate() {
             let now = self.now();
             let commands = &self.layer.commands;
@@ -311,8 +316,8 @@ impl<'q> Courier<'q> {
                 Ok((host, command)) => match self.client(host) {
                     None => told.under_way.push(UnderWay::Waits),
                     Some(client) => {
-                        told.asked(1, false);
-                        told.fly(&*client, vec![number], command).await;
+                        told.asked(1);
+                        told.dispatch(&*client, vec![number], command).await;
                     }
                 },
             }
@@ -365,8 +370,8 @@ impl<'q> Courier<'q> {
     }
 
     /// Hears what one host says of the messages that it was told of.
-    async fn hear(&mut self, flight: Flight, is_marked: bool, under_way: &mut [UnderWay]) {
-        let Flight { messages, answer } = flight;
+    async fn hear(&mut self, dispatch: Dispatch, is_marked: bool, under_way: &mut [UnderWay]) {
+        let Dispatch { messages, answer } = dispatch;
         let mut hear = |change: &dyn Fn(usize, &mut HostAnswers)| {
             for (place, message) in messages.iter().enumerate() {
                 if let Some(UnderWay::Asked { said, .. }) = under_way.get_mut(*message) {

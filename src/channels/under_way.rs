@@ -32,7 +32,7 @@ pub(super) enum UnderWay {
 }
 
 /// Messages that one host was told of in one command.
-pub(super) struct Flight {
+pub(super) struct Dispatch {
     /// By their places.
     pub(super) messages: Vec<usize>,
     pub(super) answer: HandedOver,
@@ -40,34 +40,34 @@ pub(super) struct Flight {
 
 /// Messages that go together, and what was told to the hosts.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Dispatches {
     pub(super) under_way: Vec<UnderWay>,
-    pub(super) flights: Vec<Flight>,
+    pub(super) dispatches: Vec<Dispatch>,
 }
 
-impl Told {
+impl Dispatches {
     pub(super) fn all(events: &[Map<'_>], each: fn() -> UnderWay) -> Self {
         Self {
             under_way: events.iter().map(|_| each()).collect(),
-            flights: Vec::new(),
+            dispatches: Vec::new(),
         }
     }
 
-    pub(super) fn asked(&mut self, destinations: usize, is_missing: bool) {
+    pub(super) fn asked(&mut self, destinations: usize) {
         self.under_way.push(UnderWay::Asked {
             destinations: destinations as u64,
-            is_missing,
+            is_missing: false,
             said: HostAnswers::default(),
         });
     }
 
-    pub(super) async fn fly(
+    pub(super) async fn dispatch(
         &mut self,
         client: &dyn RedisClient,
         messages: Vec<usize>,
         command: RedisCommand,
     ) {
-        self.flights.push(Flight {
+        self.dispatches.push(Dispatch {
             messages,
             answer: hand_over(client.send(command)).await,
         });

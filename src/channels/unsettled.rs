@@ -4,7 +4,7 @@
 //! session reads them, and what has none is sent again. The fence of the session before keeps back what might still
 //! come from there. Where Redis has forgotten meanwhile, nobody knows, and what was not answered counts as lost.
 
-use super::scripts::Marks;
+use super::scripts::MarkKeys;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) struct Go {
     /// How often Redis had forgotten.
     pub(super) lapses: u64,
     /// Where it has its marks. Those of the go before are heard, or given up.
-    pub(super) marks: Marks,
+    pub(super) marks: MarkKeys,
 }
 
 /// A message of a go, in the order of those that wait.

@@ -55,7 +55,7 @@ pub struct HostMessage {
 }
 
 impl HostMessage {
-    /// Its bytes for Redis.
+    /// The bytes that Redis gets.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.texts.iter().map(Vec::len).sum()
@@ -64,7 +64,7 @@ impl HostMessage {
 
 /// Where messages leave marks: in sorted sets of this node's.
 #[derive(Clone, Debug)]
-pub struct Marks {
+pub struct MarkKeys {
     /// A key without which nothing is done.
     pub fence: Vec<u8>,
     /// Where earlier marks are, which go.
@@ -192,7 +192,7 @@ impl Commands {
         &self,
         to: &HostKeys,
         messages: Vec<HostMessage>,
-        marks: Option<&Marks>,
+        marks: Option<&MarkKeys>,
     ) -> RedisCommand {
         let expiry = self.channels.expiry.as_secs();
         let keys = to.queues.iter().map(|to| self.keys.channel(&to.process));

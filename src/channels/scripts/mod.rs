@@ -14,7 +14,7 @@ use super::codec::{DjangoCodec, Unwritable};
 use super::keys::{Keys, Receivers, host_of};
 use crate::config::channels::ChannelsSettings;
 use crate::redis::RedisCommand;
-pub use destinations::{HostKeys, HostMessage, Marks};
+pub use destinations::{HostKeys, HostMessage, MarkKeys};
 use lua::{HEAL, JOIN, LEAVE, RENEW, TAKE, TAKEN_BYTES, TAKEN_MAX, TAKEN_TURN};
 
 /// Most members of a group that are read; the layer reads all. A member is one process, or on the

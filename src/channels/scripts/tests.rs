@@ -42,7 +42,7 @@ fn messages_that_go_together_are_one_command_with_a_mark_for_each() {
         let message = commands.write(&to, &event, number, now, &mut |bytes| bytes.fill(1));
         message.expect("writable")
     };
-    let marks = Marks {
+    let marks = MarkKeys {
         fence: "fence".into(),
         last: "last".into(),
         marks: "marks".into(),
