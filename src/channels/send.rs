@@ -125,7 +125,7 @@ impl<'q> Courier<'q> {
         };
         let is_refused =
             |error: &CommandError| error.was_answered() && error.fault() != RedisFault::Redis;
-        // MarkKeys that cannot be read, now or later, are none.
+        // Marks that cannot be read, now or later, are none.
         let is_unreadable = marks.as_ref().is_err_and(is_refused);
         let marks = if is_unreadable {
             Some(Vec::new())
