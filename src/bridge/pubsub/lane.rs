@@ -62,7 +62,8 @@ impl Pubsub {
             };
             if let Some(question) = question {
                 publish_all(link, client, &written(&question)).await?;
-                self.questions.lock().asked();
+                self.questions.lock().asked(link.clock.now());
+                self.tells.notify_one();
                 if question.names.is_empty() || !self.has_old(link, now - FRESH) {
                     continue;
                 }

@@ -106,8 +106,7 @@ impl Pubsub {
 
     /// A session is over, or was none.
     pub(super) fn went_down(&self, link: &RedisLink) {
-        let now = link.clock.now();
-        self.questions.lock().absent(link.proven(), now);
+        self.questions.lock().absent(link.proven());
     }
 
     /// Arrivals were thrown away.

@@ -248,6 +248,69 @@ fn what_a_return_costs_does_not_grow_with_the_rooms() {
     assert!(many.in_rooms <= few.in_rooms + 8 * 40, "{few:?}, {many:?}");
 }
 
+/// Until node 0 has every message of the others or has counted it.
+async fn until_known(sharing: &Sharing) {
+    sharing
+        .until("every message is known", |own| {
+            let (said, known) = own.owed(0);
+            said == known
+        })
+        .await;
+}
+
+/// Node 0 is cut off, node 1 says a word in each of these rooms, and its marks have come and gone.
+async fn miss_a_word(sharing: &mut Sharing, rooms: std::ops::Range<usize>) {
+    sharing.redis.cut_off(0, true);
+    sharing
+        .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
+        .await;
+    sharing.speak(1, rooms).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    sharing.redis.cut_off(0, false);
+}
+
+#[test]
+fn first_words_in_rooms_that_were_entered_together_are_missed_by_those_who_were_there_before() {
+    run(Box::pin(async {
+        let mut sharing = Box::pin(Sharing::begin(2, 0)).await;
+        for place in [0, 1] {
+            for room in 0..40 {
+                sharing.nodes[place].join(room);
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+        }
+        miss_a_word(&mut sharing, 0..40).await;
+        until_known(&sharing).await;
+        assert_eq!(sharing.nodes[0].metrics.bridge_gaps.get(), 40);
+        sharing.check();
+    }));
+}
+
+#[test]
+fn a_second_outage_in_the_middle_of_a_return_hides_nothing_of_the_first_one() {
+    // From before Redis is asked for the first room until after the answers have come.
+    for millis in [1, 30, 300, 1_000] {
+        run(Box::pin(async {
+            let mut sharing = Box::pin(Sharing::begin(2, 2_000)).await;
+            // Answers to the question of the first session have long come.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            miss_a_word(&mut sharing, 0..40).await;
+            sharing
+                .until("it is back", |own| own.nodes[0].way.standing().is_up)
+                .await;
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            sharing.redis.cut_off(0, true);
+            sharing
+                .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
+                .await;
+            tokio::time::sleep(Duration::from_secs(45)).await;
+            sharing.redis.cut_off(0, false);
+            until_known(&sharing).await;
+            sharing.check();
+        }));
+    }
+}
+
 /// More of the figures of `docs/scale-out.md`: `SIM_FLEET=900000 cargo test --test sim fleet -- --nocapture`.
 #[test]
 fn a_fleet_returns_in_proportion_to_its_nodes_and_to_the_rooms_that_spoke() {
