@@ -203,7 +203,7 @@ impl Mode {
         }
     }
 
-    /// Redis has subscribed all rooms that are known.
+    /// Redis has subscribed all rooms that were known before the session.
     pub(super) fn caught_up(&self, link: &RedisLink) {
         if let Self::Pubsub(pubsub) = self {
             pubsub.caught_up(link);

@@ -97,7 +97,7 @@ impl Pubsub {
         self.questions.lock().begin(link.clock.now());
     }
 
-    /// All rooms that are known are subscribed.
+    /// All rooms are subscribed that were known before the session.
     pub(super) fn caught_up(&self, link: &RedisLink) {
         if self.questions.lock().caught_up(link.clock.now()) {
             self.asks.notify_one();

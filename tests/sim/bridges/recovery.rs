@@ -287,6 +287,28 @@ fn first_words_in_rooms_that_were_entered_together_are_missed_by_those_who_were_
 }
 
 #[test]
+fn a_return_is_asked_about_while_members_enter_rooms_without_a_pause() {
+    run(Box::pin(async {
+        let mut sharing = Box::pin(Sharing::begin(2, 2_000)).await;
+        // Some rooms are on their way at any time.
+        sharing.redis.slow(0, Duration::from_millis(20));
+        miss_a_word(&mut sharing, 0..40).await;
+        sharing
+            .until("it is back", |own| own.nodes[0].way.standing().is_up)
+            .await;
+        let mut rooms = 2_000..;
+        for _ in 0..3_000 {
+            for room in rooms.by_ref().take(3) {
+                sharing.nodes[0].join(room);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(sharing.nodes[0].metrics.bridge_gaps.get(), 40);
+        sharing.check();
+    }));
+}
+
+#[test]
 fn a_second_outage_in_the_middle_of_a_return_hides_nothing_of_the_first_one() {
     // From before Redis is asked for the first room until after the answers have come.
     for millis in [1, 30, 300, 1_000] {
