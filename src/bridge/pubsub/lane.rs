@@ -25,8 +25,12 @@ const MARK_AFTER: Duration = Duration::from_secs(2);
 /// How often is looked for such rooms.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Letters that leave in a second, at most: whatever is asked, more is not said.
-const LETTERS_A_SECOND: u32 = 32;
+/// Letters that all nodes together say in a second, at most, if each has as many to say: 4 MiB for each that hears them.
+/// More would fill what Redis keeps for a subscriber (32 MiB by default); it would be cut off, return and ask again.
+const LETTERS_A_SECOND: usize = 64;
+
+/// Letters that one of them says in a second: at most, and whatever others there are (strangers may say that they are).
+const OWN_LETTERS_A_SECOND: std::ops::RangeInclusive<usize> = 2..=32;
 
 /// Rooms that are looked at before others have their turn.
 const LOOKS: usize = 1_000;
@@ -245,7 +249,14 @@ async fn add_answer(
     }
 }
 
-/// One after the other, and no more in a second than [`LETTERS_A_SECOND`].
+/// Between two letters, where so many other nodes are.
+fn letter_pause(others: usize) -> Duration {
+    let (least, most) = OWN_LETTERS_A_SECOND.into_inner();
+    let letters = (LETTERS_A_SECOND / (others + 1)).clamp(least, most);
+    Duration::from_secs(1) / u32::try_from(letters).unwrap_or(1)
+}
+
+/// One after the other: whatever is asked, no more is said in a second than [`LETTERS_A_SECOND`] allows.
 async fn publish_all(
     link: &RedisLink,
     client: &dyn RedisClient,
@@ -257,8 +268,25 @@ async fn publish_all(
             .await?;
         link.metrics.bridge_digests.inc();
         if next < written.len() {
-            tokio::time::sleep(Duration::from_secs(1) / LETTERS_A_SECOND).await;
+            let others = link.company.others(link.clock.now());
+            tokio::time::sleep(letter_pause(others)).await;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_nodes_together_say_no_more_in_a_second_than_a_subscriber_takes() {
+        for nodes in 1..=1_024_usize {
+            let letters = nodes as f64 / letter_pause(nodes - 1).as_secs_f64();
+            let most = LETTERS_A_SECOND.max(nodes * 2) as f64;
+            assert!(letters <= most + 0.01, "{nodes} nodes, {letters} letters");
+        }
+        assert_eq!(letter_pause(0), Duration::from_secs(1) / 32);
+        assert_eq!(letter_pause(usize::MAX - 1), Duration::from_millis(500));
+    }
 }
