@@ -7,6 +7,7 @@ use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
 use super::roll::{Company, nodes_channel};
+use super::wall::wall_millis;
 use crate::clock::{Clock, Millis, SharedDuration};
 use crate::config::{BridgeMode, Config};
 use crate::metrics::Metrics;
@@ -29,13 +30,26 @@ pub(super) struct HeardRoom {
     is_entered: bool,
 }
 
+/// A moment by this process's clock and by the wall's.
+type Moment = (Millis, u64);
+
 /// Canaries, as proofs of what arrived.
 #[derive(Debug, Default)]
 struct Proof {
     /// The last one that left, and when.
-    sent: (u64, Millis),
+    sent: (u64, Moment),
     /// When the last one left that came back: what was published before has arrived.
-    proven: Option<Millis>,
+    proven: Option<Moment>,
+}
+
+impl Proof {
+    /// When that was, and for how long the machine has slept since then: its clock stood still, those of the other
+    /// nodes did not, and Redis may have given up on this one meanwhile. A wall clock that is put right counts as sleep.
+    fn proven(&self, (now, wall): Moment) -> Option<(Millis, Duration)> {
+        let (at, wall_then) = self.proven?;
+        let by_wall = Duration::from_millis(wall.saturating_sub(wall_then));
+        Some((at, by_wall.saturating_sub(now.since(at))))
+    }
 }
 
 /// What is known of a room over one Redis, by the mode.
@@ -178,7 +192,7 @@ impl RedisLink {
 
     /// A canary leaves.
     pub(super) fn send_canary(&self, number: u64) {
-        self.proof.lock().sent = (number, self.clock.now());
+        self.proof.lock().sent = (number, self.moment());
     }
 
     /// A canary came back.
@@ -195,14 +209,40 @@ impl RedisLink {
         self.health.see_canary(number);
     }
 
-    /// What was published before has arrived, for sure; `None` before the first canary.
-    pub(super) fn proven(&self) -> Option<Millis> {
-        self.proof.lock().proven
+    /// What was published before has arrived, for sure, and for how long the machine has slept since then; `None` before
+    /// the first canary.
+    pub(super) fn proven(&self) -> Option<(Millis, Duration)> {
+        self.proof.lock().proven(self.moment())
+    }
+
+    fn moment(&self) -> Moment {
+        (self.clock.now(), wall_millis(self.clock))
     }
 
     /// How this Redis is.
     pub(super) fn report(&self) -> LinkReport {
         let (outbox, _) = self.outbox.load();
         self.health.report(&self.deployment, &self.rooms, outbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_slept_is_a_part_of_an_absence_and_a_wall_clock_put_back_is_not() {
+        let mut proof = Proof::default();
+        assert_eq!(proof.proven((Millis(9), 9)), None);
+        proof.proven = Some((Millis(1_000), 50_000));
+        for (now, wall, slept) in [
+            (3_000, 52_000, 0),
+            (3_000, 112_000, 60_000),
+            (3_000, 10, 0),
+            (3_000, u64::MAX, u64::MAX - 52_000),
+        ] {
+            let proven = proof.proven((Millis(now), wall));
+            assert_eq!(proven, Some((Millis(1_000), Duration::from_millis(slept))));
+        }
     }
 }

@@ -86,9 +86,9 @@ pub(in crate::bridge) struct Questions {
     /// How long a question is repeated.
     expiry: Duration,
     /// Since when this node may have missed something about which it has not asked yet.
-    absent_since: Option<Millis>,
+    absent_since: Option<Since>,
     /// Absences about which it has, when, and since when they were.
-    absences: VecDeque<(Millis, Millis)>,
+    absences: VecDeque<(Millis, Since)>,
     asked_at: Option<Millis>,
     /// A question is due then, about the absence too.
     due: Option<Millis>,
@@ -146,30 +146,30 @@ impl Questions {
     }
 
     /// Something may have been missed since what arrived last for sure.
-    pub(in crate::bridge) fn absent(&mut self, proven: Option<Millis>) {
-        let Some(proven) = proven else {
+    pub(in crate::bridge) fn absent(&mut self, proven: Option<(Millis, Duration)>) {
+        let Some((proven, slept)) = proven else {
             return;
         };
-        self.miss(proven - MARGIN);
+        self.miss(Since::new(proven, MARGIN.saturating_add(slept)));
         // Answers to a question that was asked so late may be among what was missed, and all that it asked about.
         while let Some((_, since)) = self.absences.pop_back_if(|(at, _)| *at + ANSWERED > proven) {
             self.miss(since);
         }
     }
 
-    fn miss(&mut self, since: Millis) {
+    fn miss(&mut self, since: Since) {
         let before = self.absent_since.unwrap_or(since);
         self.absent_since = Some(before.min(since));
     }
 
     /// Arrivals were thrown away, of whichever rooms.
-    pub(in crate::bridge) fn lagged(&mut self, proven: Option<Millis>, now: Millis) {
+    pub(in crate::bridge) fn lagged(&mut self, proven: Option<(Millis, Duration)>, now: Millis) {
         if self.due.is_some() {
             return;
         }
         self.absent(proven);
-        let absence = self.absent_since.map(|since| now.since(since));
-        let beyond = absence.unwrap_or_default().saturating_sub(MARGIN);
+        let absence = Duration::from_millis(absence(self.absent_since, now));
+        let beyond = absence.saturating_sub(MARGIN);
         let pause = LAGGED.max(beyond / LAGGED_PART);
         self.due = self.is_caught_up.then_some(now + pause);
     }
@@ -240,7 +240,7 @@ impl Questions {
         self.asking.append(&mut self.names);
         let mut head = self.head(now);
         if is_about_absence {
-            head.absence = millis(absent_since, now);
+            head.absence = absence(absent_since, now);
         }
         Some(OwnQuestion {
             head,
@@ -249,7 +249,7 @@ impl Questions {
     }
 
     /// Keeps in mind what is asked about, for those who are not there.
-    fn remember(&mut self, absent_since: Option<Millis>, now: Millis) {
+    fn remember(&mut self, absent_since: Option<Since>, now: Millis) {
         let Some(since) = absent_since else {
             return;
         };
@@ -287,7 +287,7 @@ impl Questions {
         }
         let recent = self.absences.iter().filter(|(at, _)| is_recent(at));
         LetterHead {
-            absence: millis(recent.map(|(_, since)| *since).min(), now),
+            absence: absence(recent.map(|(_, since)| *since).min(), now),
             ..self.head
         }
     }
@@ -393,9 +393,20 @@ impl Questions {
     }
 }
 
-/// A time before now, as a letter says it; 0 for none.
-fn millis(since: Option<Millis>, now: Millis) -> u64 {
-    let millis = since.map(|since| now.since(since).as_millis());
+/// When an absence began, in milliseconds of this process's clock: before its start too, if the machine has slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Since(i128);
+
+impl Since {
+    fn new(proven: Millis, before: Duration) -> Self {
+        let before = i128::try_from(before.as_millis()).unwrap_or(i128::from(u64::MAX));
+        Self(i128::from(proven.0) - before)
+    }
+}
+
+/// An absence as a letter says it; 0 for none.
+fn absence(since: Option<Since>, now: Millis) -> u64 {
+    let millis = since.map(|since| (i128::from(now.0) - since.0).max(0));
     millis.map_or(0, |millis| u64::try_from(millis).unwrap_or(u64::MAX))
 }
 

@@ -37,7 +37,7 @@ fn hear(own: &mut Questions, bytes: &Bytes, now: Millis) {
 
 /// Cut off; the last canary that came back had left at `proven`.
 fn down(node: &mut Questions, proven: Millis) {
-    node.absent(Some(proven));
+    node.absent(Some((proven, Duration::ZERO)));
 }
 
 /// Redis took the question.
@@ -182,7 +182,7 @@ fn arrivals_that_were_thrown_away_are_asked_for_at_most_once_a_second() {
     let mut asked = 0;
     for millis in 0..3_000 {
         let now = at(300) + Duration::from_millis(millis);
-        own.lagged(Some(at(299)), now);
+        own.lagged(Some((at(299), Duration::ZERO)), now);
         if let Some(question) = own.ask(now) {
             asked += 1;
             assert!(question.head.absence < 12_000);
@@ -263,7 +263,7 @@ fn arrivals_that_are_thrown_away_for_minutes_are_asked_for_less_and_less_often()
     let (mut asked, mut told) = (0, Duration::ZERO);
     for millis in 0..300_000 {
         let now = at(300) + Duration::from_millis(millis);
-        own.lagged(Some(now - Duration::from_secs(1)), now);
+        own.lagged(Some((now - SECOND, Duration::ZERO)), now);
         if let Some(question) = own.ask(now) {
             asked += 1;
             told += Duration::from_millis(question.head.absence);
@@ -368,4 +368,19 @@ fn rooms_that_are_entered_are_told_of_too_so_that_a_first_word_there_can_be_miss
     let answer = own.answer(at(4)).unwrap();
     assert!(answer.names.iter().eq([&name(1), &name(2)]));
     assert_eq!((answer.since, answer.is_owed), (None, false));
+}
+
+#[test]
+fn what_the_machine_has_slept_is_asked_about_also_if_it_is_longer_than_the_node_runs() {
+    for (slept, absence) in [(0, 9_000), (60, 69_000), (u64::MAX / 1_000, u64::MAX)] {
+        let mut own = node(0);
+        own.absent(Some((at(10), Duration::from_secs(slept))));
+        own.begin(at(14));
+        own.caught_up(at(14));
+        let asked = own.ask(at(14)).unwrap();
+        assert!(asked.head.absence.abs_diff(absence) < 15_000, "{asked:?}");
+        let mut other = node(1);
+        hear(&mut other, &question(&asked), at(1_000));
+        assert!(other.answer(at(1_001)).unwrap().since <= Some(at(991 - slept.min(991))));
+    }
 }
