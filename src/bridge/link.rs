@@ -1,8 +1,9 @@
 //! What all that use one Redis of `bridge.urls` share.
 
-use super::envelope::NodeId;
+use super::envelope::{EnvelopeHead, NodeId};
 use super::inquiry::Inquiries;
 use super::marks::Marks;
+use super::marks::letter::RoomMark;
 use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
@@ -26,8 +27,25 @@ use std::time::Duration;
 pub(super) struct HeardRoom {
     /// Who said what there, of the other nodes.
     origins: Origins,
-    /// The others were asked once where they are in it.
-    is_entered: bool,
+    /// When the others were asked where they are in it.
+    entered: Option<Millis>,
+}
+
+impl HeardRoom {
+    /// Takes in a mark of a digest; how many publications up to it never came. A node that is not known here and has
+    /// begun to speak within an absence, in a room that was entered before `missed_since`, is missed from the first.
+    fn mark(
+        &mut self,
+        (head, mark): (&EnvelopeHead, &RoomMark),
+        missed_since: Option<Millis>,
+        now: Millis,
+    ) -> u64 {
+        let was_there = self.entered.is_some_and(|at| Some(at) < missed_since);
+        if mark.has_begun && was_there {
+            self.origins.begin(head, now);
+        }
+        self.origins.mark(head, mark.number, now)
+    }
 }
 
 /// A moment by this process's clock and by the wall's.
@@ -150,10 +168,27 @@ impl RedisLink {
         self.rooms.visit(name, visit).flatten()
     }
 
+    /// Takes in a mark of a digest, see [`HeardRoom::mark`].
+    pub(super) fn mark(
+        &self,
+        (head, mark): (&EnvelopeHead, &RoomMark),
+        missed_since: Option<Millis>,
+        now: Millis,
+    ) -> u64 {
+        let visit = |state: &mut RoomState| match state {
+            RoomState::Pubsub(room) => room.mark((head, mark), missed_since, now),
+            RoomState::Streams(_) => 0,
+        };
+        self.rooms
+            .visit(mark.name.as_str(), visit)
+            .unwrap_or_default()
+    }
+
     /// The room is entered; true the first time in its life here.
     pub(super) fn enter(&self, name: &RoomName) -> bool {
+        let now = self.clock.now();
         let visit = |state: &mut RoomState| match state {
-            RoomState::Pubsub(room) => !std::mem::replace(&mut room.is_entered, true),
+            RoomState::Pubsub(room) => room.entered.replace(room.entered.unwrap_or(now)).is_none(),
             RoomState::Streams(_) => false,
         };
         self.rooms.visit(name.as_str(), visit).unwrap_or_default()

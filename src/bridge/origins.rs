@@ -87,6 +87,13 @@ impl Origins {
         missed
     }
 
+    /// A node that is not known has said nothing yet.
+    pub fn begin(&mut self, head: &EnvelopeHead, now: Millis) {
+        if self.place(head.node).is_err() {
+            let _baseline = self.find(head, 0, now);
+        }
+    }
+
     /// The nodes heard in this room.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -121,6 +121,7 @@ impl Pubsub {
             let Some(Ok(letter)) = Letter::read(&digest) else {
                 continue;
             };
+            let missed_since = self.questions.lock().missed_since(now);
             let mut missed = 0;
             for mark in letter.marks() {
                 let head = EnvelopeHead {
@@ -128,8 +129,7 @@ impl Pubsub {
                     epoch: letter.head.epoch,
                     incarnation: mark.incarnation,
                 };
-                let heard = |origins: &mut Origins| origins.mark(&head, mark.number, now);
-                missed += link.origins(mark.name.as_str(), heard).unwrap_or_default();
+                missed += link.mark((&head, &mark), missed_since, now);
             }
             link.metrics.bridge_gaps.inc_by(missed);
         }

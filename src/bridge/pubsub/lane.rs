@@ -140,7 +140,15 @@ impl Pubsub {
             BTreeMap::new()
         };
         if let Some(answer) = answer {
+            let entered = answer
+                .since
+                .map(|since| self.questions.lock().entered_since(since));
             add_answer(link, broker, answer, &mut marks).await;
+            for mark in marks.values_mut() {
+                mark.has_begun = entered
+                    .as_ref()
+                    .is_some_and(|entered| entered.contains(&mark.name));
+            }
         }
         if marks.is_empty() && !is_owed {
             self.questions.lock().answered();
@@ -242,6 +250,7 @@ async fn add_answer(
                 name: room.name().clone(),
                 incarnation: room.incarnation(),
                 number: room.forwarded(),
+                has_begun: false,
             };
             marks.insert(mark.incarnation, mark);
         }

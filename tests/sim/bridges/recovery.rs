@@ -333,6 +333,48 @@ fn a_second_outage_in_the_middle_of_a_return_hides_nothing_of_the_first_one() {
     }
 }
 
+#[test]
+fn first_words_of_a_node_that_came_in_an_absence_are_missed_by_who_was_there_and_by_nobody_else() {
+    // A few are asked for in the rooms, many in one question.
+    for rooms in [8, 40] {
+        run(Box::pin(async {
+            let mut sharing = Box::pin(Sharing::begin(3, 0)).await;
+            for room in 0..rooms {
+                sharing.nodes[0].join(room);
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            sharing.redis.cut_off(0, true);
+            sharing
+                .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
+                .await;
+            // The second half is entered on the node that is cut off, too: what was said before was for others.
+            for room in 0..rooms {
+                sharing.nodes[1].join(room);
+                sharing.nodes[1].join(rooms + room);
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            sharing.speak(1, 0..2 * rooms).await;
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            for room in rooms..2 * rooms {
+                sharing.nodes[0].join(room);
+                sharing.nodes[2].join(room);
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            sharing.redis.cut_off(0, false);
+            sharing
+                .until("it is counted", |own| {
+                    own.nodes[0].metrics.bridge_gaps.get() >= rooms as u64
+                })
+                .await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let gaps = sharing.nodes.iter();
+            let gaps: Vec<u64> = gaps.map(|node| node.metrics.bridge_gaps.get()).collect();
+            assert_eq!(gaps, [rooms as u64, 0, 0]);
+            sharing.check();
+        }));
+    }
+}
+
 /// More of the figures of `docs/scale-out.md`: `SIM_FLEET=900000 cargo test --test sim fleet -- --nocapture`.
 #[test]
 fn a_fleet_returns_in_proportion_to_its_nodes_and_to_the_rooms_that_spoke() {

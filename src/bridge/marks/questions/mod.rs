@@ -198,6 +198,22 @@ impl Questions {
         drop(self.entered.drain(..more));
     }
 
+    /// The rooms that this node has entered since then, so far as that is known.
+    pub(in crate::bridge) fn entered_since(&self, since: Millis) -> HashSet<RoomName> {
+        let entered = self.entered.iter().rev();
+        let entered = entered.take_while(|(at, _)| *at >= since);
+        entered.map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Rooms that this node had entered before then were its rooms during an absence about which it has just asked: who
+    /// began to speak there meanwhile has not been heard from the first.
+    pub(in crate::bridge) fn missed_since(&self, now: Millis) -> Option<Millis> {
+        let asked = self.absences.back()?;
+        let is_answered = now.since(asked.0) >= ANSWERED;
+        let since = u64::try_from(asked.1.0).ok().filter(|_| !is_answered)?;
+        Some(Millis(since))
+    }
+
     /// A node is back that was away since then.
     fn ask_again(&mut self, since: Millis, now: Millis) {
         let before = now - self.expiry;
