@@ -147,10 +147,11 @@ impl Mode {
         }
     }
 
-    /// Takes in what was held and is due.
-    pub(super) fn take_held(&self, link: &RedisLink) {
-        if let Self::Pubsub(pubsub) = self {
-            pubsub.take_held(link);
+    /// Takes in one thing that was held and is due; false if there is none.
+    pub(super) fn take_held(&self, link: &RedisLink) -> bool {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.take_held(link),
+            Self::Streams(_) => false,
         }
     }
 

@@ -247,7 +247,7 @@ mod tests {
             name: RoomName::chat("1", &format!("room{room}")).unwrap(),
             incarnation: room as u64 + 1,
             number,
-            has_begun: room % 3 == 0,
+            has_begun: room.is_multiple_of(3),
         }
     }
 
