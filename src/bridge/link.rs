@@ -22,6 +22,15 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// To which rooms a digest applies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarkTimes {
+    /// When the digest came.
+    pub(super) heard: Millis,
+    /// In rooms that were entered before then, all of an absence was missed.
+    pub(super) missed_since: Option<Millis>,
+}
+
 /// A room in mode `pubsub`.
 #[derive(Debug, Default)]
 pub(super) struct HeardRoom {
@@ -33,14 +42,19 @@ pub(super) struct HeardRoom {
 
 impl HeardRoom {
     /// Takes in a mark of a digest; how many publications up to it never came. A node that is not known here and has
-    /// begun to speak within an absence, in a room that was entered before `missed_since`, is missed from the first.
+    /// begun to speak within an absence, in a room that was entered before, is missed from the first. What was told
+    /// before this node entered is no baseline: more may have been said until then, for others.
     fn mark(
         &mut self,
         (head, mark): (&EnvelopeHead, &RoomMark),
-        missed_since: Option<Millis>,
+        times: MarkTimes,
         now: Millis,
     ) -> u64 {
-        let was_there = self.entered.is_some_and(|at| Some(at) < missed_since);
+        let is_entered = self.entered.is_some_and(|at| at <= times.heard);
+        if !is_entered && !self.origins.knows(head.node) {
+            return 0;
+        }
+        let was_there = self.entered.is_some_and(|at| Some(at) < times.missed_since);
         if mark.has_begun && was_there {
             self.origins.begin(head, now);
         }
@@ -172,11 +186,11 @@ impl RedisLink {
     pub(super) fn mark(
         &self,
         (head, mark): (&EnvelopeHead, &RoomMark),
-        missed_since: Option<Millis>,
+        times: MarkTimes,
         now: Millis,
     ) -> u64 {
         let visit = |state: &mut RoomState| match state {
-            RoomState::Pubsub(room) => room.mark((head, mark), missed_since, now),
+            RoomState::Pubsub(room) => room.mark((head, mark), times, now),
             RoomState::Streams(_) => 0,
         };
         self.rooms

@@ -7,7 +7,7 @@
 use super::Pubsub;
 use super::asides::say_aside;
 use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead};
-use crate::bridge::link::RedisLink;
+use crate::bridge::link::{MarkTimes, RedisLink};
 use crate::bridge::marks::letter::{Letter, LetterKind};
 use crate::bridge::origins::{Novelty, Origins};
 use crate::bridge::outbox::What;
@@ -117,11 +117,15 @@ impl Pubsub {
     pub(in crate::bridge) fn take_held(&self, link: &RedisLink) -> bool {
         let now = link.clock.now();
         let due = self.held.lock().pop(now);
-        let Some(digest) = due else {
+        let Some((heard, digest)) = due else {
             return false;
         };
         if let Some(Ok(letter)) = Letter::read(&digest) {
             let missed_since = self.questions.lock().missed_since(now);
+            let times = MarkTimes {
+                heard,
+                missed_since,
+            };
             let mut missed = 0;
             for mark in letter.marks() {
                 let head = EnvelopeHead {
@@ -129,7 +133,7 @@ impl Pubsub {
                     epoch: letter.head.epoch,
                     incarnation: mark.incarnation,
                 };
-                missed += link.mark((&head, &mark), missed_since, now);
+                missed += link.mark((&head, &mark), times, now);
             }
             link.metrics.bridge_gaps.inc_by(missed);
         }
@@ -227,6 +231,7 @@ mod tests {
         let (link, mode) = (&bridge.links[0].link, &bridge.links[0].mode);
         let name = RoomName::chat("1", "abc").unwrap();
         link.rooms.watch(&name, clock.now(), || mode.room_state());
+        assert!(link.enter(&name));
         let mut context = ReadContext::new(broker, clock);
         let head = LetterHead {
             node: NodeId([7; 16]),

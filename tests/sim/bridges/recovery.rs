@@ -375,6 +375,35 @@ fn first_words_of_a_node_that_came_in_an_absence_are_missed_by_who_was_there_and
     }
 }
 
+#[test]
+fn what_was_said_before_a_room_was_subscribed_is_not_missed_whatever_digest_is_held_meanwhile() {
+    run(Box::pin(async {
+        let mut sharing = Box::pin(Sharing::begin(2, 0)).await;
+        for room in 0..40 {
+            sharing.nodes[1].join(room);
+        }
+        // The digest about these rooms has come, and is held for a second.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sharing.redis.slow(0, Duration::from_millis(300));
+        for room in 0..40 {
+            sharing.nodes[0].join(room);
+        }
+        for room in 0..40 {
+            sharing.nodes[1].say(room, Duration::from_secs(60));
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let early = sharing.nodes[0].metrics.bridge_delivered.get();
+        for room in 0..40 {
+            sharing.nodes[1].say(room, Duration::from_secs(60));
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let metrics = &sharing.nodes[0].metrics;
+        let (later, gaps) = (metrics.bridge_delivered.get(), metrics.bridge_gaps.get());
+        assert_eq!((early, later, gaps), (0, 40, 0));
+        sharing.check();
+    }));
+}
+
 /// More of the figures of `docs/scale-out.md`: `SIM_FLEET=900000 cargo test --test sim fleet -- --nocapture`.
 #[test]
 fn a_fleet_returns_in_proportion_to_its_nodes_and_to_the_rooms_that_spoke() {
