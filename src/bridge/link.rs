@@ -63,21 +63,21 @@ impl HeardRoom {
 }
 
 /// A moment by this process's clock and by the wall's.
-type Moment = (Millis, u64);
+type ProofTime = (Millis, u64);
 
 /// Canaries, as proofs of what arrived.
 #[derive(Debug, Default)]
 struct Proof {
     /// The last one that left, and when.
-    sent: (u64, Moment),
+    sent: (u64, ProofTime),
     /// When the last one left that came back: what was published before has arrived.
-    proven: Option<Moment>,
+    proven: Option<ProofTime>,
 }
 
 impl Proof {
     /// When that was, and for how long the machine has slept since then: its clock stood still, those of the other
     /// nodes did not, and Redis may have given up on this one meanwhile. A wall clock that is put right counts as sleep.
-    fn proven(&self, (now, wall): Moment) -> Option<(Millis, Duration)> {
+    fn proven(&self, (now, wall): ProofTime) -> Option<(Millis, Duration)> {
         let (at, wall_then) = self.proven?;
         let by_wall = Duration::from_millis(wall.saturating_sub(wall_then));
         Some((at, by_wall.saturating_sub(now.since(at))))
@@ -264,7 +264,7 @@ impl RedisLink {
         self.proof.lock().proven(self.moment())
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> ProofTime {
         (self.clock.now(), wall_millis(self.clock))
     }
 

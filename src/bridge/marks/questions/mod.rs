@@ -291,8 +291,8 @@ impl Questions {
         }
     }
 
-    /// The head of a letter of this node: with its last question, for those who were not there. They may have been away
-    /// for others too, so it is about the longest absence.
+    /// The head of a letter of this node: with its last question, for those who were not there, and about the longest
+    /// absence, since whoever missed that question may have missed earlier ones.
     pub(in crate::bridge) fn head(&self, now: Millis) -> LetterHead {
         let is_recent = |at: &Millis| now.since(*at) < self.expiry;
         if !self.asked_at.as_ref().is_some_and(is_recent) {
