@@ -33,7 +33,10 @@ impl Arrivals {
     /// Reads until the connection is gone.
     pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> LinkFailure {
         loop {
-            self.mode.take_held(&self.link);
+            if self.mode.take_held(&self.link) {
+                // Messages come before the next one, and whatever else this thread does.
+                tokio::task::yield_now().await;
+            }
             let event = match self.mode.held_until() {
                 None => messages.next().await,
                 Some(due) => {

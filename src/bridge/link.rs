@@ -1,12 +1,14 @@
 //! What all that use one Redis of `bridge.urls` share.
 
-use super::envelope::NodeId;
+use super::envelope::{EnvelopeHead, NodeId};
 use super::inquiry::Inquiries;
 use super::marks::Marks;
+use super::marks::letter::RoomMark;
 use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
 use super::roll::{Company, nodes_channel};
+use super::wall::wall_millis;
 use crate::clock::{Clock, Millis, SharedDuration};
 use crate::config::{BridgeMode, Config};
 use crate::metrics::Metrics;
@@ -20,22 +22,66 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// To which rooms a digest applies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarkTimes {
+    /// When the digest came.
+    pub(super) heard: Millis,
+    /// In rooms that were entered before then, all of an absence was missed.
+    pub(super) missed_since: Option<Millis>,
+}
+
 /// A room in mode `pubsub`.
 #[derive(Debug, Default)]
 pub(super) struct HeardRoom {
     /// Who said what there, of the other nodes.
     origins: Origins,
-    /// The others were asked once where they are in it.
-    is_entered: bool,
+    /// When the others were asked where they are in it.
+    entered: Option<Millis>,
 }
+
+impl HeardRoom {
+    /// Takes in a mark of a digest; how many publications up to it never came. A node that is not known here and has
+    /// begun to speak within an absence, in a room that was entered before, is missed from the first. What was told
+    /// before this node entered is no baseline: more may have been said until then, for others.
+    fn mark(
+        &mut self,
+        (head, mark): (&EnvelopeHead, &RoomMark),
+        times: MarkTimes,
+        now: Millis,
+    ) -> u64 {
+        let is_entered = self.entered.is_some_and(|at| at <= times.heard);
+        if !is_entered && !self.origins.knows(head.node) {
+            return 0;
+        }
+        let was_there = self.entered.is_some_and(|at| Some(at) < times.missed_since);
+        if mark.has_begun && was_there {
+            self.origins.begin(head, now);
+        }
+        self.origins.mark(head, mark.number, now)
+    }
+}
+
+/// A moment by this process's clock and by the wall's.
+type ProofTime = (Millis, u64);
 
 /// Canaries, as proofs of what arrived.
 #[derive(Debug, Default)]
 struct Proof {
     /// The last one that left, and when.
-    sent: (u64, Millis),
+    sent: (u64, ProofTime),
     /// When the last one left that came back: what was published before has arrived.
-    proven: Option<Millis>,
+    proven: Option<ProofTime>,
+}
+
+impl Proof {
+    /// When that was, and for how long the machine has slept since then: its clock stood still, those of the other
+    /// nodes did not, and Redis may have given up on this one meanwhile. A wall clock that is put right counts as sleep.
+    fn proven(&self, (now, wall): ProofTime) -> Option<(Millis, Duration)> {
+        let (at, wall_then) = self.proven?;
+        let by_wall = Duration::from_millis(wall.saturating_sub(wall_then));
+        Some((at, by_wall.saturating_sub(now.since(at))))
+    }
 }
 
 /// What is known of a room over one Redis, by the mode.
@@ -136,10 +182,27 @@ impl RedisLink {
         self.rooms.visit(name, visit).flatten()
     }
 
+    /// Takes in a mark of a digest, see [`HeardRoom::mark`].
+    pub(super) fn mark(
+        &self,
+        (head, mark): (&EnvelopeHead, &RoomMark),
+        times: MarkTimes,
+        now: Millis,
+    ) -> u64 {
+        let visit = |state: &mut RoomState| match state {
+            RoomState::Pubsub(room) => room.mark((head, mark), times, now),
+            RoomState::Streams(_) => 0,
+        };
+        self.rooms
+            .visit(mark.name.as_str(), visit)
+            .unwrap_or_default()
+    }
+
     /// The room is entered; true the first time in its life here.
     pub(super) fn enter(&self, name: &RoomName) -> bool {
+        let now = self.clock.now();
         let visit = |state: &mut RoomState| match state {
-            RoomState::Pubsub(room) => !std::mem::replace(&mut room.is_entered, true),
+            RoomState::Pubsub(room) => room.entered.replace(room.entered.unwrap_or(now)).is_none(),
             RoomState::Streams(_) => false,
         };
         self.rooms.visit(name.as_str(), visit).unwrap_or_default()
@@ -178,7 +241,7 @@ impl RedisLink {
 
     /// A canary leaves.
     pub(super) fn send_canary(&self, number: u64) {
-        self.proof.lock().sent = (number, self.clock.now());
+        self.proof.lock().sent = (number, self.moment());
     }
 
     /// A canary came back.
@@ -195,14 +258,40 @@ impl RedisLink {
         self.health.see_canary(number);
     }
 
-    /// What was published before has arrived, for sure; `None` before the first canary.
-    pub(super) fn proven(&self) -> Option<Millis> {
-        self.proof.lock().proven
+    /// What was published before has arrived, for sure, and for how long the machine has slept since then; `None` before
+    /// the first canary.
+    pub(super) fn proven(&self) -> Option<(Millis, Duration)> {
+        self.proof.lock().proven(self.moment())
+    }
+
+    fn moment(&self) -> ProofTime {
+        (self.clock.now(), wall_millis(self.clock))
     }
 
     /// How this Redis is.
     pub(super) fn report(&self) -> LinkReport {
         let (outbox, _) = self.outbox.load();
         self.health.report(&self.deployment, &self.rooms, outbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_slept_is_a_part_of_an_absence_and_a_wall_clock_put_back_is_not() {
+        let mut proof = Proof::default();
+        assert_eq!(proof.proven((Millis(9), 9)), None);
+        proof.proven = Some((Millis(1_000), 50_000));
+        for (now, wall, slept) in [
+            (3_000, 52_000, 0),
+            (3_000, 112_000, 60_000),
+            (3_000, 10, 0),
+            (3_000, u64::MAX, u64::MAX - 52_000),
+        ] {
+            let proven = proof.proven((Millis(now), wall));
+            assert_eq!(proven, Some((Millis(1_000), Duration::from_millis(slept))));
+        }
     }
 }

@@ -152,10 +152,11 @@ impl Mode {
         }
     }
 
-    /// Takes in what was held and is due.
-    pub(super) fn take_held(&self, link: &RedisLink) {
-        if let Self::Pubsub(pubsub) = self {
-            pubsub.take_held(link);
+    /// Takes in one thing that was held and is due; false if there is none.
+    pub(super) fn take_held(&self, link: &RedisLink) -> bool {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.take_held(link),
+            Self::Streams(_) => false,
         }
     }
 
@@ -208,7 +209,7 @@ impl Mode {
         }
     }
 
-    /// Redis has subscribed all rooms that are known.
+    /// Redis has subscribed all rooms that were known before the session.
     pub(super) fn caught_up(&self, link: &RedisLink) {
         if let Self::Pubsub(pubsub) = self {
             pubsub.caught_up(link);

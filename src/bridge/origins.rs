@@ -87,6 +87,19 @@ impl Origins {
         missed
     }
 
+    /// Has the node been heard in this room?
+    #[must_use]
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.place(node).is_ok()
+    }
+
+    /// A node that is not known has said nothing yet.
+    pub fn begin(&mut self, head: &EnvelopeHead, now: Millis) {
+        if !self.knows(head.node) {
+            let _baseline = self.find(head, 0, now);
+        }
+    }
+
     /// The nodes heard in this room.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(100);
 struct AskedRooms {
     names: Vec<RoomName>,
     answer: HandedOver<()>,
+    /// Some of them were known before the session.
+    are_known: bool,
 }
 
 /// Subscribes and unsubscribes until something breaks.
@@ -67,14 +69,20 @@ async fn follow_once(
         CHUNK
     };
     while asked.len() < WINDOW {
+        let are_known = link.rooms.is_behind();
         let names = link.rooms.take_wanted(chunk);
         if names.is_empty() {
             break;
         }
         let answer = hand_over(client.subscribe(channels(mode, &names))).await;
-        asked.push_back(AskedRooms { names, answer });
+        asked.push_back(AskedRooms {
+            names,
+            answer,
+            are_known,
+        });
     }
-    if asked.is_empty() {
+    // Rooms that are entered meanwhile are no part of it: there may be some on their way at any time.
+    if !link.rooms.is_behind() && !asked.iter().any(|rooms| rooms.are_known) {
         mode.caught_up(link);
     }
     let has_room = asked.len() < WINDOW;
@@ -117,6 +125,7 @@ fn poll_oldest(
         Some(AskedRooms {
             names,
             answer: HandedOver::Answered(answered),
+            ..
         }) => Poll::Ready(answered.map(|()| names)),
         _ => Poll::Pending,
     }

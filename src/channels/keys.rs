@@ -27,6 +27,13 @@ pub fn non_local(channel: &str) -> &str {
     }
 }
 
+/// Could this be a channel's name, of which a key is made? No key of ours, or of a group, follows from one.
+#[must_use]
+pub fn may_be_channel(name: &str) -> bool {
+    let is_legal = |character: char| character.is_alphanumeric() || "-_.!".contains(character);
+    (1..NAME_CHARS).contains(&name.chars().count()) && name.chars().all(is_legal)
+}
+
 /// Which of `hosts` holds a name.
 ///
 /// What is hashed: in layer `core` the bare group and the [`non_local`] name of a channel, in layer

@@ -22,7 +22,7 @@
 //! | `host` `link` `session` | the way over one Redis of the site, down or up |
 //! | `memberships` `unheard` | which groups it has us in, and what it may have done unheard |
 //! | `pull` `receive` `inbound` | from Django to the browser |
-//! | `outbound` `send` `unsettled` | from the browser to Django |
+//! | `outbound` `send` `under_way` `unsettled` | from the browser to Django |
 //! | `wire` | what Redis' answers mean |
 //! | `probe` | `supportal check --redis` |
 //!
@@ -49,6 +49,7 @@ pub mod scripts;
 mod send;
 mod session;
 mod tasks;
+mod under_way;
 mod unheard;
 mod unsettled;
 mod uplink;

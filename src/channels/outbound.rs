@@ -2,7 +2,7 @@
 //!
 //! Workers push what a user said, as an event, into a bounded queue (`bridge.outbox_capacity`,
 //! `bridge.outbox_bytes`) and go on. One [`UserQueue`] for each destination. What waits there goes out together, each
-//! message by the commands it would have alone, and the next ones once all are answered: however far Redis is, a
+//! all by one command for each host, and the next ones once that is answered: however far Redis is, a
 //! message waits for the one turn before its own. One connection has them in the order in which they were accepted.
 //!
 //! A message waits for a host until it expires, and for a Redis that takes none for now. None is sent again that
@@ -10,7 +10,8 @@
 
 use super::codec::value::{Map, Value};
 use super::layer::Layer;
-use super::send::{Courier, Fate};
+use super::send::Courier;
+use super::under_way::Fate;
 use super::unsettled::{Remnant, Went};
 use super::user_queue::{Said, Taken, UserQueue};
 use crate::broker::uplink::Author;
@@ -144,7 +145,9 @@ async fn carry(
         });
     }
     if !events.is_empty() {
-        let sent = courier.send(&events).await;
+        let longest = said.iter().take(fates.len()).map(|said| said.deadline);
+        let longest = longest.max().unwrap_or(now).since(now);
+        let sent = courier.send(&events, longest).await;
         for (&place, fate) in places.iter().zip(sent) {
             if let Some(slot) = fates.get_mut(place) {
                 *slot = fate;

@@ -13,7 +13,7 @@ use crate::redis::Error;
 use crate::redis::client::{RedisCommand, RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
-use crate::redis::probe::{Found, block_on, leave, look_at_all};
+use crate::redis::probe::{Finding, Found, RedisMemory, block_on, leave, look_at_all};
 use crate::redis::rights;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -68,13 +68,30 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
     let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(channels, deployment, commands, settings.command_timeout).await
     };
+    let findings = block_on(look_at_all(&deployments, send))?;
     Ok(Some(Found {
-        findings: block_on(look_at_all(&deployments, send))?,
-        warnings: Vec::new(),
+        warnings: memory_warnings(&findings),
+        findings,
         differences: Vec::new(),
         nodes: None,
         names: names(channels),
     }))
+}
+
+/// What each Redis will do once its memory is full: all that the layer keeps there has an expiry, and goes under any policy
+/// but one.
+fn memory_warnings(findings: &[Finding]) -> Vec<String> {
+    let memory = |finding: &Finding| finding.facts.as_ref().ok()?.memory.clone();
+    let evicts = |finding: &Finding| {
+        let RedisMemory { max, policy } = memory(finding)?;
+        (max > 0 && policy != "noeviction").then(|| {
+            format!(
+                "{} throws groups and messages away when it is full: maxmemory-policy is {policy}; set it to noeviction",
+                finding.address
+            )
+        })
+    };
+    findings.iter().filter_map(evicts).collect()
 }
 
 /// Sends a message through one host and waits for it; how long it took. Leaves nothing behind.
@@ -132,8 +149,13 @@ impl Check<'_> {
         let (group, mut scores) = (self.group(), Scores::default());
         let mut now = || scores.next(clock::wall());
         let member = self.own.member(&group);
-        let join = self.commands.join(&group, &member, now());
-        wire::run_all(client, join.into()).await?;
+        let fence = self.commands.keys().group(&format!("{group}fence"));
+        let fence = || fence.clone().into_bytes();
+        client
+            .send(RedisCommand::new("SET", [&fence(), b"1", b"EX", b"60"]))
+            .await?;
+        let groups = [(group.as_str(), member.clone(), now())];
+        client.send(self.commands.join(fence(), groups)).await?;
         let started = Instant::now();
         let members = self.commands.members(&group, now());
         let members = wire::texts(wire::run_all(client, members.into()).await?);
@@ -143,12 +165,14 @@ impl Check<'_> {
             .commands
             .send_to_group(members, &nobody, &self.event, now(), &mut fill);
         for batch in batches.unwrap_or_default() {
-            wire::run_all(client, batch.into_commands()).await?;
+            client.send(batch.send).await?;
         }
         let pop = Commands::pop(self.commands.receivers(&self.own, 0));
         let popped = wire::popped(receiver.client.send(pop).await?);
         let took = started.elapsed();
-        client.send(self.commands.leave(&group, &member)).await?;
+        let groups = [(group.as_str(), member)];
+        client.send(self.commands.leave(fence(), groups)).await?;
+        client.send(RedisCommand::new("DEL", [&fence()])).await?;
         self.further().await?;
         self.read(popped.as_ref().map(|(_, message)| &**message), took)
     }

@@ -38,7 +38,7 @@ pub(super) async fn fence(
     host.unheard.begin();
     let commands = vec![
         last,
-        mark(host, layer),
+        set(layer, &host.unheard.fence()),
         RedisCommand::new("INFO", [b"server"]),
         RedisCommand::new("EXISTS", [&layer.key(&host.unheard.memory())]),
     ];
@@ -59,21 +59,12 @@ pub(super) async fn fence(
     if !host.unheard.meet(server) || memory?.number() == 0 {
         host.unheard.lapse();
     }
-    client.send(remember(host, layer)).await?;
+    client.send(set(layer, &host.unheard.memory())).await?;
     Ok(())
 }
 
-/// Sets what is there as long as Redis has not forgotten. Not the fence: whoever did not hear that one was replaced finds
-/// none either.
-pub(super) fn remember(host: &LayerHost, layer: &Layer) -> RedisCommand {
-    set(layer, &host.unheard.memory())
-}
-
-/// Sets the fence, which is a mark beside the memberships: what erases them later erases it too.
-pub(super) fn mark(host: &LayerHost, layer: &Layer) -> RedisCommand {
-    set(layer, &host.unheard.fence())
-}
-
+/// Two keys are set: the fence, a mark beside the memberships, which what erases them later erases too; and what is there as
+/// long as Redis has not forgotten. Whoever did not hear that a fence was replaced finds none either.
 fn set(layer: &Layer, name: &str) -> RedisCommand {
     let seconds = layer.group_expiry.as_secs().max(1).to_string();
     RedisCommand::new("SET", [&layer.key(name), b"1", b"EX", seconds.as_bytes()])
@@ -88,7 +79,9 @@ pub(super) async fn heal(
     layer: &Layer,
     client: &dyn RedisClient,
 ) -> Result<bool, LinkFailure> {
-    let healed = client.send(Commands::heal(keys(layer, 0))).await?.number();
+    let mut keys = keys(layer, 0);
+    keys.push(layer.key(&host.unheard.taken()));
+    let healed = client.send(Commands::heal(keys)).await?.number();
     count_all(&host.metrics.channels_foreign_keys, "whose", "own", healed);
     if healed > 0 && host.is_fault_due() {
         tracing::warn!(
@@ -100,7 +93,7 @@ pub(super) async fn heal(
     Ok(healed > 0)
 }
 
-/// The canary's key, and the receivers'.
+/// The canary's key, and the receivers': those that are waited at.
 fn keys(layer: &Layer, turn: usize) -> Vec<Vec<u8>> {
     let mut keys = layer.commands.receivers(&layer.own, turn);
     keys.insert(0, layer.key("canary"));
@@ -152,8 +145,15 @@ impl Puller {
             return Ok(());
         }
         self.wait_for_room().await;
-        let taken = Commands::kept(&self.inbound.layer.key(&unheard.taken()));
-        let messages = wire::messages(self.client.send(taken).await?);
+        let layer = &self.inbound.layer;
+        let taken = Commands::kept(&layer.key(&unheard.taken()));
+        let mut answer = self.client.send(taken.clone()).await;
+        if answer.as_ref().is_err_and(CommandError::is_about_room)
+            && heal(&self.host, layer, &*self.client).await?
+        {
+            answer = self.client.send(taken).await;
+        }
+        let messages = wire::messages(answer?);
         if messages.is_empty() {
             // Nothing was taken, and now nothing will be.
             unheard.end_take();

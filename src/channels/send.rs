@@ -1,73 +1,29 @@
-//! Users' messages to a worker or a group: several at once, by the commands that each would have alone.
+//! Users' messages to a worker or a group: several at once, by one command for each host.
 
 use super::codec::Unwritable;
 use super::codec::value::Map;
 use super::layer::Layer;
 use super::random::fill;
-use super::scripts::{Commands, HostCommands, Score, Scores};
+use super::scripts::{Commands, HostKeys, HostMessage, MarkKeys, Score, Scores};
+use super::under_way::{Dispatch, Dispatches, Fate, HostAnswers, UnderWay, in_order};
 use super::unsettled::{Go, KEPT, Remnant, Unsettled, Went};
 use super::user_queue::{Destination, UserQueue};
 use super::wire;
 use crate::clock;
 use crate::metrics::count_all;
-use crate::redis::client::{HandedOver, RedisClient};
-use crate::redis::failure::CommandError;
+use crate::redis::client::RedisClient;
+use crate::redis::failure::{CommandError, ErrorKind};
 use crate::redis::fault::RedisFault;
 use crate::redis::log_limiter::LogLimiter;
 use crate::redis::value::RedisValue;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// Bytes for Redis after which a group gets no more messages in one go: each is written once for each process.
-const GROUP_BYTES: usize = 1024 * 1024;
-
-/// How far a message has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// There is nothing more to do.
-    Settled(Went),
-    /// Nobody has it: it may be sent again.
-    Waits,
-    /// Redis has not answered, and will have left a mark if it has done it.
-    Unheard,
-}
-
-/// A message between being sent and being answered.
-enum UnderWay {
-    /// Nothing was sent, and nothing will be.
-    Dropped(&'static str),
-    /// Nothing was sent: there is nobody to send to now.
-    Waits,
-    /// To so many destinations; with the answers of each host. Some destinations' hosts may be missing.
-    Asked {
-        destinations: u64,
-        is_missing: bool,
-        answers: Vec<Vec<HandedOver>>,
-    },
-}
-
-impl From<Unwritable> for UnderWay {
-    fn from(_too_long_or_not_of_this_format: Unwritable) -> Self {
-        Self::Dropped("unwritable")
-    }
-}
-
-/// What the answers to one message say.
-#[derive(Default)]
-struct HostAnswers {
-    full: u64,
-    /// Destinations that are no queues of messages.
-    foreign: u64,
-    /// A host has answered that it takes it.
-    is_taken: bool,
-    /// A host has answered that it takes nothing for now.
-    is_put_off: bool,
-    /// A host has not answered.
-    is_unheard: bool,
-    /// Why a host has it not, or may not have it.
-    cause: Option<&'static str>,
-}
+/// Bytes for Redis after which a group gets no more messages in one go: each is written once for each process, and Redis
+/// does nothing else meanwhile, a millisecond or two.
+const GROUP_BYTES: usize = 256 * 1024;
 
 /// The sender of one queue's messages.
 pub(super) struct Courier<'q> {
@@ -102,27 +58,36 @@ impl<'q> Courier<'q> {
     }
 
     /// Sends messages in this order, and waits for what becomes of each. One that may be sent again has none behind it
-    /// that Redis has, or may have.
-    pub(super) async fn send(&mut self, events: &[Map<'_>]) -> Vec<Fate> {
-        let go = self.go();
-        let under_way = match &self.queue.to {
-            Destination::Worker(channel) => self.tell_worker(channel, events, go.as_ref()).await,
+    /// that Redis has, or may have. None of them waits `longest` any more.
+    pub(super) async fn send(&mut self, events: &[Map<'_>], longest: Duration) -> Vec<Fate> {
+        let go = self.go(longest);
+        let marks = go.as_ref().map(|go| &go.marks);
+        let told = match &self.queue.to {
+            Destination::Worker(channel) => self.tell_worker(channel, events, marks).await,
             Destination::Group(group) if self.layer.is_core => {
-                self.tell_group(group, events, go.as_ref()).await
+                self.tell_group(group, events, marks).await
             }
             Destination::Group(group) => self.publish(group, events).await,
         };
-        let mut fates = Vec::new();
-        for message in under_way {
-            fates.push(self.answered(message, go.is_some()).await);
+        let Dispatches {
+            mut under_way,
+            dispatches,
+        } = told;
+        if go.is_some() && !dispatches.is_empty() {
+            self.queue.goes.fetch_add(1, Ordering::Relaxed);
         }
+        for dispatch in dispatches {
+            self.hear(dispatch, go.is_some(), &mut under_way).await;
+        }
+        let fate = |message| self.fate(message, go.is_some());
+        let mut fates: Vec<Fate> = under_way.into_iter().map(fate).collect();
         in_order(&mut fates);
         self.last = go;
         fates
     }
 
     /// A go of its own for what is sent now, where its marks can be read: at one host of layer `core`.
-    fn go(&self) -> Option<Go> {
+    fn go(&self, longest: Duration) -> Option<Go> {
         let layer = self.layer;
         let [host] = &*layer.hosts else {
             return None;
@@ -130,15 +95,17 @@ impl<'q> Courier<'q> {
         if !layer.is_core {
             return None;
         }
-        let go = self.queue.goes.fetch_add(1, Ordering::Relaxed);
+        let go = self.queue.goes.load(Ordering::Relaxed);
         let marks = |go: u64| layer.key(&self.queue.marks(go));
         Some(Go {
             lapses: host.unheard.lapses(),
-            fence: layer.key(&host.unheard.fence()),
-            last: marks(go),
-            marks: marks(go + 1),
-            // As long as a message may wait to be settled, and no less than that.
-            kept: layer.expiry.get() + KEPT,
+            marks: MarkKeys {
+                fence: layer.key(&host.unheard.fence()),
+                last: marks(go),
+                marks: marks(go + 1),
+                // As long as a message may wait to be settled, whatever `queue.expiry` is by then.
+                kept: longest + KEPT,
+            },
         })
     }
 
@@ -153,10 +120,19 @@ impl<'q> Courier<'q> {
         let mut unsettled = self.unsettled.take()?;
         let host = self.layer.hosts.first()?;
         let marks = match host.client() {
-            Some(client) => client.send(Commands::kept(&unsettled.go.marks)).await.ok(),
-            None => None,
+            Some(client) => client.send(Commands::kept(&unsettled.go.marks.marks)).await,
+            None => Err(CommandError::new(ErrorKind::Gone, "Redis", "")),
         };
-        let Some(marks) = marks.map(wire::marks) else {
+        let is_refused =
+            |error: &CommandError| error.was_answered() && error.fault() != RedisFault::Redis;
+        // Marks that cannot be read, now or later, are none.
+        let is_unreadable = marks.as_ref().is_err_and(is_refused);
+        let marks = if is_unreadable {
+            Some(Vec::new())
+        } else {
+            marks.ok().map(wire::marks)
+        };
+        let Some(marks) = marks else {
             let places = unsettled.places.iter().enumerate();
             let lost = places.take_while(|(at, _)| given_up(*at)).count();
             let lost = unsettled.places.drain(..lost).map(|place| match place {
@@ -170,7 +146,7 @@ impl<'q> Courier<'q> {
             }
             return Some(lost);
         };
-        let is_forgotten = host.unheard.lapses() != unsettled.go.lapses;
+        let is_forgotten = is_unreadable || host.unheard.lapses() != unsettled.go.lapses;
         let went = unsettled.places.into_iter().map_while(|place| match place {
             Remnant::Settled(went) => Some(went),
             Remnant::Sent(_) if is_forgotten => Some(Went::Dropped("lost")),
@@ -208,43 +184,67 @@ impl<'q> Courier<'q> {
         &mut self,
         channel: &str,
         events: &[Map<'_>],
-        go: Option<&Go>,
-    ) -> Vec<UnderWay> {
-        let (mut under_way, mut trimmed) = (Vec::new(), Vec::new());
+        marks: Option<&MarkKeys>,
+    ) -> Dispatches {
+        let (layer, mut told) = (self.layer, Dispatches::default());
+        let to = layer.commands.to_channel(channel);
+        let mut hosts: Vec<(usize, Vec<HostMessage>)> = Vec::new();
         for (number, event) in events.iter().enumerate() {
-            let Some((host, client)) = self.next_host() else {
-                under_way.push(UnderWay::Waits);
+            let Some(host) = self.next_host() else {
+                told.under_way.push(UnderWay::Waits);
                 continue;
             };
-            let now = self.now();
-            let sent = self.layer.commands.send(channel, event, now, &mut fill);
-            under_way.push(match sent {
-                Err(unwritable) => unwritable.into(),
-                Ok(batch) => UnderWay::Asked {
-                    destinations: 1,
-                    is_missing: false,
-                    answers: vec![
-                        hand_over(
-                            &*client,
-                            Go::mark(go, HostCommands { host, ..batch }, number),
-                            &mut trimmed,
-                        )
-                        .await,
-                    ],
-                },
-            });
+            match layer
+                .commands
+                .write(&to, event, number, self.now(), &mut fill)
+            {
+                Err(unwritable) => told.under_way.push(unwritable.into()),
+                Ok(message) => {
+                    told.asked(1);
+                    match hosts.iter_mut().find(|(index, _)| *index == host) {
+                        Some((_, messages)) => messages.push(message),
+                        None => hosts.push((host, vec![message])),
+                    }
+                }
+            }
         }
-        under_way
+        for (host, messages) in hosts {
+            self.tell_host(&mut told, (host, &to), messages, marks)
+                .await;
+        }
+        told
+    }
+
+    /// Hands messages over to one host, which is not there any more if its link has gone down just now.
+    async fn tell_host(
+        &self,
+        told: &mut Dispatches,
+        (host, to): (usize, &HostKeys),
+        messages: Vec<HostMessage>,
+        marks: Option<&MarkKeys>,
+    ) {
+        let numbers: Vec<usize> = messages.iter().map(|message| message.number).collect();
+        if numbers.is_empty() {
+            return;
+        }
+        if let Some(client) = self.client(host) {
+            let command = self.layer.commands.send(to, messages, marks);
+            told.dispatch(&*client, numbers, command).await;
+            return;
+        }
+        for number in numbers {
+            if let Some(UnderWay::Asked { is_missing, .. }) = told.under_way.get_mut(number) {
+                *is_missing = true;
+            }
+        }
     }
 
     /// The next host that is there.
-    fn next_host(&self) -> Option<(usize, Arc<dyn RedisClient>)> {
+    fn next_host(&self) -> Option<usize> {
         let turn = self.queue.turn.fetch_add(1, Ordering::Relaxed);
         let hosts = self.layer.hosts.len().max(1);
-        (0..hosts).find_map(|step| {
-            let host = (turn + step) % hosts;
-            Some((host, self.client(host)?))
-        })
+        let mut next = (0..hosts).map(|step| (turn + step) % hosts);
+        next.find(|host| self.client(*host).is_some())
     }
 
     /// Layer `core`: for every process with members in the group, who are asked for once.
@@ -252,119 +252,105 @@ impl<'q> Courier<'q> {
         &mut self,
         group: &str,
         events: &[Map<'_>],
-        go: Option<&Go>,
-    ) -> Vec<UnderWay> {
-        let all = |each: fn() -> UnderWay| events.iter().map(|_| each()).collect();
+        marks: Option<&MarkKeys>,
+    ) -> Dispatches {
         let layer = self.layer;
         let Some(client) = self.client(layer.host_of_group(group)) else {
-            return all(|| UnderWay::Waits);
+            return Dispatches::all(events, || UnderWay::Waits);
         };
         let members = layer.commands.members(group, self.now());
         let members = match wire::run_all(&*client, members.into()).await {
             Ok(members) => wire::texts(members),
             // Nothing is sent yet.
-            Err(error) if error.is_about_connection() => return all(|| UnderWay::Waits),
+            Err(error) if error.is_about_connection() => {
+                return Dispatches::all(events, || UnderWay::Waits);
+            }
             Err(error) => {
                 self.report(&error);
-                return all(|| UnderWay::Dropped("refused"));
+                return Dispatches::all(events, || UnderWay::Dropped("refused"));
             }
         };
-        let (mut under_way, mut trimmed, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let members = members.iter().map(String::as_str);
+        let hosts = layer.commands.to_group(members, &layer.own);
+        if hosts.is_empty() {
+            return Dispatches::all(events, || UnderWay::Dropped("nobody"));
+        }
+        let destinations = hosts.iter().map(HostKeys::len).sum();
+        let (mut told, mut bytes) = (Dispatches::default(), 0);
+        let mut messages: Vec<Vec<HostMessage>> = hosts.iter().map(|_| Vec::new()).collect();
         for (number, event) in events.iter().enumerate() {
             if bytes >= GROUP_BYTES {
-                under_way.push(UnderWay::Waits);
+                told.under_way.push(UnderWay::Waits);
                 continue;
             }
-            let names = members.iter().map(String::as_str);
             let (commands, now) = (&layer.commands, self.now());
-            let batches = commands.send_to_group(names, &layer.own, event, now, &mut fill);
-            let batches = match batches {
-                Err(unwritable) => {
-                    under_way.push(unwritable.into());
-                    continue;
-                }
-                Ok(batches) if batches.is_empty() => {
-                    under_way.push(UnderWay::Dropped("nobody"));
-                    continue;
-                }
-                Ok(batches) => batches,
-            };
-            let (mut destinations, mut is_missing, mut answers) = (0, false, Vec::new());
-            for batch in batches {
-                destinations += batch.destinations as u64;
-                bytes += batch.send.arguments.iter().map(Vec::len).sum::<usize>();
-                match self.client(batch.host) {
-                    None => is_missing = true,
-                    Some(client) => {
-                        let batch = Go::mark(go, batch, number);
-                        answers.push(hand_over(&*client, batch, &mut trimmed).await);
+            let each = hosts
+                .iter()
+                .map(|to| commands.write(to, event, number, now, &mut fill));
+            match each.collect::<Result<Vec<HostMessage>, Unwritable>>() {
+                Err(unwritable) => told.under_way.push(unwritable.into()),
+                Ok(each) => {
+                    told.asked(destinations);
+                    bytes += each.iter().map(HostMessage::bytes).sum::<usize>();
+                    for (messages, message) in messages.iter_mut().zip(each) {
+                        messages.push(message);
                     }
                 }
             }
-            under_way.push(if answers.is_empty() {
-                UnderWay::Waits
-            } else {
-                UnderWay::Asked {
-                    destinations,
-                    is_missing,
-                    answers,
-                }
-            });
         }
-        under_way
+        for (to, messages) in hosts.iter().zip(messages) {
+            self.tell_host(&mut told, (to.host, to), messages, marks)
+                .await;
+        }
+        told
     }
 
     /// Layer `pubsub`.
-    async fn publish(&mut self, group: &str, events: &[Map<'_>]) -> Vec<UnderWay> {
-        let mut under_way = Vec::new();
-        for event in events {
+    async fn publish(&mut self, group: &str, events: &[Map<'_>]) -> Dispatches {
+        let mut told = Dispatches::default();
+        for (number, event) in events.iter().enumerate() {
             let now = self.now();
             let commands = &self.layer.commands;
-            let published = commands.publish_to_group(group, event, now, &mut fill);
-            under_way.push(match published {
-                Err(unwritable) => unwritable.into(),
+            match commands.publish_to_group(group, event, now, &mut fill) {
+                Err(unwritable) => told.under_way.push(unwritable.into()),
                 Ok((host, command)) => match self.client(host) {
-                    None => UnderWay::Waits,
-                    Some(client) => UnderWay::Asked {
-                        destinations: 1,
-                        is_missing: false,
-                        answers: vec![wire::hand_over_all(&*client, vec![command]).await],
-                    },
+                    None => told.under_way.push(UnderWay::Waits),
+                    Some(client) => {
+                        told.asked(1);
+                        told.dispatch(&*client, vec![number], command).await;
+                    }
                 },
-            });
+            }
         }
-        under_way
+        told
     }
 
-    async fn answered(&mut self, under_way: UnderWay, is_marked: bool) -> Fate {
+    fn fate(&self, message: UnderWay, is_marked: bool) -> Fate {
         let dropped = |cause| Fate::Settled(Went::Dropped(cause));
-        let (destinations, is_missing, answers) = match under_way {
+        let (destinations, is_missing, said) = match message {
             UnderWay::Dropped(cause) => return dropped(cause),
             UnderWay::Waits => return Fate::Waits,
             UnderWay::Asked {
                 destinations,
                 is_missing,
-                answers,
-            } => (destinations, is_missing, answers),
+                said,
+            } => (destinations, is_missing, said),
         };
-        let mut said = HostAnswers::default();
-        for answer in answers {
-            self.hear(answer, is_marked, &mut said).await;
-        }
         if said.is_unheard && is_marked {
             Fate::Unheard
         } else if said.is_unheard {
             dropped("lost")
         } else if let Some(cause) = said.cause {
             dropped(cause)
-        } else if said.is_put_off && !said.is_taken && !is_missing {
-            Fate::Waits
-        } else if said.is_put_off {
-            dropped("refused")
-        } else if is_missing {
+        } else if said.is_taken && is_missing {
             dropped("lost")
-        } else {
+        } else if said.is_taken && said.is_put_off {
+            dropped("refused")
+        } else if said.is_taken {
             Fate::Settled(self.reached(destinations, [said.full, said.foreign]))
+        } else {
+            // Nobody has it.
+            Fate::Waits
         }
     }
 
@@ -383,38 +369,47 @@ impl<'q> Courier<'q> {
         Went::Sent
     }
 
-    /// Hears what one host says of a message. Only the last answer counts: the trims before it failed where it does.
-    async fn hear(&mut self, answers: Vec<HandedOver>, is_marked: bool, said: &mut HostAnswers) {
-        let mut last = None;
-        for answer in answers {
-            last = Some(answer.answered().await);
-        }
-        match last {
-            None => {}
-            Some(Ok(RedisValue::Bytes(_fenced))) if self.layer.is_core => said.is_put_off = true,
-            Some(Ok(answer)) if self.layer.is_core => {
-                let missed = wire::missed(&answer);
-                said.full += missed.full;
-                said.foreign += missed.foreign;
-                said.is_taken = true;
+    /// Hears what one host says of the messages that it was told of.
+    async fn hear(&mut self, dispatch: Dispatch, is_marked: bool, under_way: &mut [UnderWay]) {
+        let Dispatch { messages, answer } = dispatch;
+        let mut hear = |change: &dyn Fn(usize, &mut HostAnswers)| {
+            for (place, message) in messages.iter().enumerate() {
+                if let Some(UnderWay::Asked { said, .. }) = under_way.get_mut(*message) {
+                    change(place, said);
+                }
+            }
+        };
+        match answer.answered().await {
+            Ok(RedisValue::Bytes(_fenced)) if self.layer.is_core => {
+                hear(&|_, said| said.is_put_off = true);
+            }
+            Ok(answer) if self.layer.is_core => {
+                let missed = wire::missed(&answer.into_array(), messages.len());
+                hear(&|place, said| {
+                    said.full += missed.full.get(place).copied().unwrap_or_default();
+                    said.foreign += missed.foreign;
+                    said.is_taken = true;
+                });
                 if let Some(fault) = missed.fault {
                     self.report(&fault);
                 }
             }
-            Some(Ok(answer)) if answer.number() == 0 => said.full += 1,
-            Some(Ok(_)) => said.is_taken = true,
-            Some(Err(error)) if error.was_answered() && error.fault() == RedisFault::Redis => {
-                said.is_put_off = true;
+            Ok(answer) => hear(&|_, said| {
+                said.full += u64::from(answer.number() == 0);
+                said.is_taken = true;
+            }),
+            Err(error) if error.was_answered() && error.fault() == RedisFault::Redis => {
+                hear(&|_, said| said.is_put_off = true);
             }
-            Some(Err(error)) if error.was_answered() => {
+            Err(error) if error.was_answered() => {
+                hear(&|_, said| said.cause = Some("refused"));
                 self.report(&error);
-                said.cause = Some("refused");
             }
-            Some(Err(error)) => {
+            Err(error) => {
+                hear(&|_, said| said.is_unheard = true);
                 if !is_marked {
                     self.report(&error);
                 }
-                said.is_unheard = true;
             }
         }
     }
@@ -427,64 +422,6 @@ impl<'q> Courier<'q> {
                 reason = %error,
                 "a user's message did not reach Django"
             );
-        }
-    }
-}
-
-/// What is known of those before one that Redis has, or may have: they are not sent behind it.
-fn in_order(fates: &mut [Fate]) {
-    let sent = Fate::Settled(Went::Sent);
-    let last_sent = fates.iter().rposition(|fate| *fate == sent);
-    for fate in fates.iter_mut().take(last_sent.unwrap_or_default()) {
-        if *fate == Fate::Unheard {
-            *fate = Fate::Settled(Went::Dropped("lost"));
-        }
-    }
-    let is_there = |fate: &Fate| [sent, Fate::Unheard].contains(fate);
-    let last = fates.iter().rposition(is_there);
-    for fate in fates.iter_mut().take(last.unwrap_or_default()) {
-        if *fate == Fate::Waits {
-            *fate = Fate::Settled(Went::Dropped("refused"));
-        }
-    }
-}
-
-/// Hands a message over to a host. What goes together is trimmed for once.
-async fn hand_over(
-    client: &dyn RedisClient,
-    batch: HostCommands,
-    trimmed: &mut Vec<usize>,
-) -> Vec<HandedOver> {
-    let commands = if trimmed.contains(&batch.host) {
-        vec![batch.send]
-    } else {
-        trimmed.push(batch.host);
-        batch.into_commands()
-    };
-    wire::hand_over_all(client, commands).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_sent_again_behind_what_redis_may_have() {
-        let settled = |cause| Fate::Settled(Went::Dropped(cause));
-        let (sent, waits, unheard) = (Fate::Settled(Went::Sent), Fate::Waits, Fate::Unheard);
-        for (mut fates, expected) in [
-            (vec![sent, waits, waits], vec![sent, waits, waits]),
-            (vec![waits, sent], vec![settled("refused"), sent]),
-            (vec![waits, unheard], vec![settled("refused"), unheard]),
-            (
-                vec![unheard, sent, unheard],
-                vec![settled("lost"), sent, unheard],
-            ),
-            (vec![sent, unheard, waits], vec![sent, unheard, waits]),
-            (vec![], vec![]),
-        ] {
-            in_order(&mut fates);
-            assert_eq!(fates, expected);
         }
     }
 }

@@ -66,6 +66,11 @@ impl Unheard {
         format!("joined.{}", self.sessions.load(Ordering::Relaxed))
     }
 
+    /// The fence of the session after this one.
+    pub(super) fn next_fence(&self) -> String {
+        format!("joined.{}", self.sessions.load(Ordering::Relaxed) + 1)
+    }
+
     /// A session begins, with the next fence.
     pub(super) fn begin(&self) {
         self.sessions.fetch_add(1, Ordering::Relaxed);

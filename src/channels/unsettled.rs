@@ -1,11 +1,10 @@
 //! Users' messages that went together, and those of them that Redis has not answered for.
 //!
-//! Each leaves a mark in the step that sends it. A connection that breaks takes answers with it, not the marks: the next
+//! Each leaves a mark in the step that sends them. A connection that breaks takes answers with it, not the marks: the next
 //! session reads them, and what has none is sent again. The fence of the session before keeps back what might still
 //! come from there. Where Redis has forgotten meanwhile, nobody knows, and what was not answered counts as lost.
 
-use super::scripts::HostCommands;
-use crate::redis::RedisCommand;
+use super::scripts::MarkKeys;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -25,23 +24,8 @@ pub(super) const KEPT: Duration = Duration::from_secs(60);
 pub(super) struct Go {
     /// How often Redis had forgotten.
     pub(super) lapses: u64,
-    pub(super) fence: Vec<u8>,
-    /// Where the last go has its marks: they are heard, or given up.
-    pub(super) last: Vec<u8>,
-    pub(super) marks: Vec<u8>,
-    pub(super) kept: Duration,
-}
-
-impl Go {
-    /// The commands of a message that is the `number`th of its go, if there is one.
-    pub(super) fn mark(go: Option<&Self>, batch: HostCommands, number: usize) -> HostCommands {
-        let Some(go) = go else {
-            return batch;
-        };
-        let mut batch = batch.marked([&go.fence, &go.marks], number, go.kept);
-        batch.trims.push(RedisCommand::new("DEL", [&go.last]));
-        batch
-    }
+    /// Where it has its marks. Those of the go before are heard, or given up.
+    pub(super) marks: MarkKeys,
 }
 
 /// A message of a go, in the order of those that wait.

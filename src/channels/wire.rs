@@ -56,35 +56,39 @@ pub(super) fn messages(answer: RedisValue) -> Vec<Bytes> {
     values.filter_map(RedisValue::into_bytes).collect()
 }
 
-/// Who did not get a message.
+/// Who did not get messages.
 #[derive(Debug, Default)]
 pub(super) struct Missed {
-    /// Destinations that were full.
-    pub(super) full: u64,
+    /// Destinations that were full, for each message.
+    pub(super) full: Vec<u64>,
     /// Destinations that are no queues of messages.
     pub(super) foreign: u64,
     /// What Redis says of one of those.
     pub(super) fault: Option<CommandError>,
 }
 
-/// What [`SEND`](super::scripts::lua::SEND) says.
-pub(super) fn missed(answer: &RedisValue) -> Missed {
-    let RedisValue::Array(parts) = answer else {
-        return Missed {
-            full: answer.number(),
-            ..Missed::default()
-        };
-    };
-    let number = |place: usize| parts.get(place).map_or(0, RedisValue::number);
-    let text = parts.get(2).cloned().and_then(RedisValue::into_bytes);
-    let fault = |text: Bytes| {
-        CommandError::new(ErrorKind::Refused, "Redis", &String::from_utf8_lossy(&text))
-    };
+/// What [`SEND`](super::scripts::lua::SEND) says of so many messages.
+pub(super) fn missed(parts: &[RedisValue], messages: usize) -> Missed {
+    let (full, further) = parts.split_at_checked(messages).unwrap_or_default();
+    let (foreign, fault) = foreign(further);
     Missed {
-        full: number(0),
-        foreign: number(1),
-        fault: text.map(fault),
+        full: full.iter().map(RedisValue::number).collect(),
+        foreign,
+        fault,
     }
+}
+
+/// How many keys are something else, and what Redis says of one, if there is one: the two values of [`JOIN`] and [`LEAVE`].
+///
+/// [`JOIN`]: super::scripts::lua::JOIN
+/// [`LEAVE`]: super::scripts::lua::LEAVE
+pub(super) fn foreign(parts: &[RedisValue]) -> (u64, Option<CommandError>) {
+    let number = parts.first().map_or(0, RedisValue::number);
+    let text = parts.get(1).cloned().and_then(RedisValue::into_bytes);
+    let fault = text.filter(|_| number > 0).map(|text| {
+        CommandError::new(ErrorKind::Refused, "Redis", &String::from_utf8_lossy(&text))
+    });
+    (number, fault)
 }
 
 /// The name that a process of Redis has for itself, in the answer to INFO.
@@ -146,20 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn who_missed_a_message_is_a_number_or_three_values() {
-        let read = |answer| {
+    fn who_missed_messages_is_a_number_for_each_and_what_is_no_queue() {
+        let read = |parts: &[RedisValue], messages| {
             let Missed {
                 full,
                 foreign,
                 fault,
-            } = missed(&answer);
+            } = missed(parts, messages);
             (full, foreign, fault.map(|fault| fault.fault()))
         };
-        assert_eq!(read(RedisValue::Integer(2)), (2, 0, None));
+        let [zero, two] = [0, 2].map(RedisValue::Integer);
+        let nobody = [two.clone(), zero.clone(), zero, "".into()];
+        assert_eq!(read(&nobody, 2), (vec![2, 0], 0, None));
         let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
-        let parts = [RedisValue::Integer(1), RedisValue::Integer(3), text.into()];
-        let expected = (1, 3, Some(crate::redis::fault::RedisFault::Room));
-        assert_eq!(read(RedisValue::Array(parts.to_vec())), expected);
+        let parts = [two.clone(), two, text.into()];
+        let expected = (vec![2], 2, Some(crate::redis::fault::RedisFault::Room));
+        assert_eq!(read(&parts, 1), expected);
+        assert_eq!(read(&[], 1), (vec![], 0, None));
     }
 
     #[test]

@@ -36,11 +36,6 @@ impl CommandError {
         }
     }
 
-    /// In Redis' own words.
-    pub(crate) fn details(&self) -> &str {
-        &self.details
-    }
-
     /// Whose fault it is, by those words.
     pub(crate) fn fault(&self) -> RedisFault {
         judge(&self.details)

@@ -104,6 +104,40 @@ fn what_was_lost_while_a_node_was_away_is_counted_when_it_is_back_without_a_furt
 }
 
 #[test]
+fn subscribers_that_redis_cuts_off_again_and_again_count_every_loss() {
+    const ROOMS: usize = 40;
+    let redis = Redis::start(&[]);
+    let (left, right) = (node(&redis, &[]), node(&redis, &[]));
+    let mut pairs: Vec<(Client, Client)> = (0..ROOMS)
+        .map(|room| {
+            let room = format!("room{room}");
+            (left.join(&room), right.join(&room))
+        })
+        .collect();
+    for (ann, bob) in &mut pairs {
+        say(ann, "before");
+        expect(ann, "before");
+        expect(bob, "before");
+    }
+    // What Redis does to one that reads too slowly: here in the middle of whatever a return consists of.
+    let mut operator = redis.connect();
+    for round in 0..12 {
+        drop(operator.command(&["CLIENT", "KILL", "TYPE", "pubsub"]));
+        for (ann, _) in pairs.iter_mut().skip(round * 3).take(3) {
+            let text = format!("round {round}");
+            say(ann, &text);
+            expect(ann, &text);
+        }
+    }
+    until_up(&left);
+    until_up(&right);
+    wait::until("said = delivered + gaps", RECOVERY, || {
+        let known = right.metric("supportal_bridge_delivered_total") + right.metric(GAPS);
+        known == (ROOMS + 12 * 3) as f64
+    });
+}
+
+#[test]
 fn poisoned_letters_are_counted_told_at_most_once_a_second_and_delay_nobody() {
     let redis = Redis::start(&[]);
     let (left, right) = (node(&redis, &[]), node(&redis, &[]));

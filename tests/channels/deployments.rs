@@ -52,6 +52,19 @@ fn sentinel_names_the_sites_master_and_after_a_failover_the_new_one() {
 }
 
 #[test]
+fn the_check_warns_of_a_redis_that_throws_groups_and_messages_away() {
+    for (policy, is_warned) in [("volatile-lru", true), ("noeviction", false)] {
+        let redis = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", policy]);
+        let hosts = setting(&urls(&[&redis]));
+        let output = check_redis(&["--set", "channels.enabled=true", "--set", &hosts]);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let warning = "throws groups and messages away when it is full: maxmemory-policy is";
+        assert_eq!(said.contains(warning), is_warned, "{said}");
+    }
+}
+
+#[test]
 fn the_rights_that_the_check_prints_are_enough_and_each_is_needed() {
     for layer in LAYERS {
         let redis = Redis::start(&[]);

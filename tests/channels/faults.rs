@@ -1,7 +1,7 @@
 //! Keys that hold something else, and a Redis that refuses: counted, named once, and nobody else is held up.
 
 use super::*;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Reply;
 
 const REFUSED: &str = "supportal_channels_dropped_total{cause=\"refused\"}";
@@ -118,6 +118,105 @@ fn a_workers_channel_that_is_something_else_refuses_each_message_and_no_more() {
     let sent = "supportal_channels_sent_total{to=\"worker\"}";
     until_metric(&gateway, sent, 1.0);
     assert_eq!(gateway.metric(DOWN), 0.0);
+}
+
+#[test]
+fn marks_that_are_something_else_cost_no_message_and_none_is_said_to_be_lost() {
+    let redis = Redis::start(&[]);
+    let gateway = node("core", &[&redis], &["channels.send_to=supportal"]);
+    let mut client = gateway.join("abc");
+    let fences = redis.command(&["KEYS", "asgispecific.*joined*"]).texts();
+    let (own, _) = fences[0].split_once('$').expect("a name of the node's own");
+    for go in 0..50 {
+        redis.command(&["SET", &format!("{own}$sent.worker.{go}"), "somebody else's"]);
+    }
+    let sent = "supportal_channels_sent_total{to=\"worker\"}";
+    for number in 0..20 {
+        say(&mut client, &format!("m{number}"));
+        until_metric(&gateway, sent, f64::from(number) + 1.0);
+    }
+    assert_eq!(gateway.metric(REFUSED), 0.0);
+    let waiting = redis.command(&["ZCARD", "asgisupportal"]);
+    assert_eq!(waiting, Reply::Number(20));
+}
+
+#[test]
+fn what_expired_in_a_workers_channel_makes_room() {
+    let redis = Redis::start(&[]);
+    for number in 0..3 {
+        let old = format!("old{number}");
+        redis.command(&["ZADD", "asgisupportal", "1000", &old]);
+    }
+    let settings = ["channels.send_to=supportal", "channels.capacity=2"];
+    let gateway = node("core", &[&redis], &settings);
+    let mut client = gateway.join("abc");
+    for number in 0..3 {
+        say(&mut client, &format!("m{number}"));
+    }
+    until_metric(
+        &gateway,
+        "supportal_channels_dropped_total{cause=\"full\"}",
+        1.0,
+    );
+    let waiting = redis.command(&["ZCARD", "asgisupportal"]);
+    assert_eq!(waiting, Reply::Number(2));
+}
+
+#[test]
+fn of_what_is_too_long_no_more_is_taken_than_shows_it() {
+    let redis = Redis::start(&[]);
+    let gateway = node("core", &[&redis], &["channels.message_bytes=65536"]);
+    let mut client = gateway.join("abc");
+    let key = receiver(&redis, "chat_1_abc");
+    let sent = || {
+        let stats = redis.command(&["INFO", "stats"]);
+        let line = |line: &str| line.strip_prefix("total_net_output_bytes:")?.parse().ok();
+        let bytes: Option<u64> = stats.text().lines().find_map(line);
+        bytes.expect("a number")
+    };
+    let before = sent();
+    let texts: Vec<String> = (0..6).map(|n| n.to_string().repeat(2_000_000)).collect();
+    let mut words = vec!["ZADD", key.as_str()];
+    words.extend(texts.iter().flat_map(|text| ["1", text.as_str()]));
+    redis.command(&words);
+    until_metric(
+        &gateway,
+        "supportal_channels_poison_total{reason=\"too_long\"}",
+        6.0,
+    );
+    // Two that were waited for are here as they are.
+    let took = sent() - before;
+    assert!(took < 6_000_000, "{took} bytes");
+    let mut site = site("core", &[&redis], &json!({}));
+    site.group_send("chat_1_abc", "still there");
+    expect(&mut client, "still there");
+}
+
+#[test]
+fn taken_messages_that_are_something_else_meanwhile_hold_nobody_up() {
+    let (redis, proxy, gateway) = node_behind_proxy(&[]);
+    let mut site = site("core", &[&redis], &json!({}));
+    let mut client = gateway.join("abc");
+    proxy.set(Weather::Slow);
+    let taken = || redis.command(&["KEYS", "asgispecific.*$taken.*"]).texts();
+    let mut sent = 0;
+    wait::until("messages to be taken", RECOVERY, || {
+        site.group_send("chat_1_abc", &format!("m{sent}"));
+        sent += 1;
+        !taken().is_empty()
+    });
+    proxy.set(Weather::Cut);
+    for key in taken() {
+        redis.command(&["SET", &key, "somebody else's"]);
+    }
+    wait::until("the loss to be noticed", RECOVERY, || !is_up(&gateway));
+    proxy.set(Weather::Fair);
+    until_up(&gateway);
+    site.group_send("chat_1_abc", "after");
+    wait::until("the room to hear of it", RECOVERY, || {
+        client.receive_json()["message"] == "after"
+    });
+    assert_eq!(gateway.metric(&foreign("own")), 1.0);
 }
 
 /// Has Redis refuse whatever is written, by its own word for why.

@@ -7,6 +7,7 @@ mod deployments;
 mod faults;
 mod forms;
 mod kept;
+mod late;
 mod life;
 mod network;
 mod origins;

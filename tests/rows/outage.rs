@@ -139,6 +139,43 @@ async_to_sync(get_channel_layer().send)("supportal", {"type": "chat.message"})"#
 }
 
 #[test]
+fn a_question_waits_for_the_rows_of_what_was_said_before_it() {
+    let mut site = PackageSite::new(None, &["abc"]);
+    site.gateway["ARCHIVE_WAIT"] = PATIENCE.as_secs().into();
+    let mut asking = Asking::start_at(&["supportal_worker"], site);
+    asking.site.manage(&["supportal_archive", "--once"]);
+    asking.model.answer();
+    asking.expect_answer();
+    asking.ask("and now?", 0);
+    assert_eq!(asking.site.rows().len(), 3, "no archive, no row");
+    let asked = asking.model.asked();
+    let is_asked = asked
+        .iter()
+        .any(|one| one["path"] == "/v1/chat/completions");
+    assert!(!is_asked, "{asked:?}");
+    asking.site.manage(&["supportal_archive", "--once"]);
+    asking.model.until_asked();
+}
+
+#[test]
+fn a_question_does_not_wait_for_an_archive_that_has_ended_and_the_log_says_so_once() {
+    let mut site = PackageSite::new(None, &["abc"]);
+    site.gateway["ARCHIVE_WAIT"] = json!(0.1);
+    let mut asking = Asking::start_at(&["supportal_worker"], site);
+    asking.site.manage(&["supportal_archive", "--once"]);
+    for question in ["and now?", "still there?"] {
+        asking.model.answer();
+        asking.expect_answer();
+        say(&mut asking.ann, question);
+        asking.model.until_asked();
+    }
+    let behind = "the archive is behind";
+    asking.worker.until_says(behind);
+    let more: Vec<_> = asking.worker.lines.try_iter().collect();
+    assert!(!more.iter().any(|line| line.contains(behind)), "{more:?}");
+}
+
+#[test]
 fn a_worker_that_is_to_end_ends_with_its_answer_and_leaves_what_waits_to_others() {
     let mut asking = Asking::start(&["supportal_worker"]);
     asking.ask("and now?", 1);

@@ -102,8 +102,11 @@ fn by_the_node(cases: &[Case], worker: &[&str]) -> (Vec<Row>, Vec<Value>) {
     let mut site = PackageSite::new(None, &["session-123"]).beside(&gateway);
     let model = Model::beside(&mut site);
     site.join_layer(&redis);
-    let _worker = site.run(worker);
+    // Begun before the first question, which then waits for the rows of what was said before it.
+    site.gateway["ARCHIVE_WAIT"] = PATIENCE.as_secs().into();
+    site.manage(&["supportal_archive", "--once"]);
     let _archive = site.run(&["supportal_archive"]);
+    let _worker = site.run(worker);
     converse(gateway.public(), cases);
     site.manage(&["supportal_archive", "--once"]);
     (site.rows(), model.asked())

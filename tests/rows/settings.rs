@@ -3,7 +3,7 @@
 use super::*;
 
 /// Settings beside a good token, and how what the checks say of them begins: nothing, or an id and words.
-const JUDGED: [(&str, &str); 22] = [
+const JUDGED: [(&str, &str); 25] = [
     ("{}", ""),
     (r#"{"URL": "https://[::1]:8000/", "READER": "a.B-1"}"#, ""),
     (r#"{"SKIP": [], "PARKED_MAX": 1, "CONTEXT_TURNS": 3}"#, ""),
@@ -36,6 +36,9 @@ const JUDGED: [(&str, &str); 22] = [
     (r#"{"PARKED_MAX": 0}"#, "E006 "),
     (r#"{"PARKED_MAX_PER_ROOM": true}"#, "E007 "),
     (r#"{"CONTEXT_TURNS": "10"}"#, "E008 "),
+    (r#"{"ARCHIVE_WAIT": 0.5}"#, ""),
+    (r#"{"ARCHIVE_WAIT": -1}"#, "E009 "),
+    (r#"{"ARCHIVE_WAIT": 1e9}"#, "E009 "),
     (
         r#"{"ULR": "http://node"}"#,
         "E001 SUPPORTAL_GATEWAY has no ULR: it has URL, TOKEN",

@@ -30,12 +30,15 @@ pub(crate) enum Weather {
     Deaf,
     /// The next long answer never arrives: its connection is reset in its place. Then the weather is fair.
     Bite,
+    /// Nothing passes on the connections that stand, and nothing ends; new ones are fair. In fair weather what was said on
+    /// the old ones arrives late.
+    Held,
 }
 
 /// An answer is long from this many bytes on: neither a message of a few words nor what a client asks as it connects.
 const LONG: usize = 4096;
 
-const ALL: [Weather; 9] = [
+const ALL: [Weather; 10] = [
     Weather::Fair,
     Weather::Slow,
     Weather::Far,
@@ -45,6 +48,7 @@ const ALL: [Weather; 9] = [
     Weather::Garbage,
     Weather::Deaf,
     Weather::Bite,
+    Weather::Held,
 ];
 
 /// How long a read waits before the weather is looked at again.
@@ -107,6 +111,8 @@ impl Proxy {
                 if over.now() == Weather::Cut {
                     reset(&client);
                 } else if let Ok(server) = TcpStream::connect(target) {
+                    // Else a second read waits for the acknowledgement of the first, 40 ms, which no network does.
+                    drop((client.set_nodelay(true), server.set_nodelay(true)));
                     join(client, server, &over);
                 }
             }
@@ -154,8 +160,9 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
             return;
         };
         let sky = Arc::clone(sky);
+        let is_new = sky.now() == Weather::Held;
         thread::spawn(move || {
-            let is_bitten = pass(&from, &to, to_node, &sky);
+            let is_bitten = pass(&from, &to, (to_node, is_new), &sky);
             if is_bitten || sky.now() == Weather::Cut {
                 reset(&from);
                 reset(&to);
@@ -166,25 +173,27 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
     }
 }
 
-/// Do these bytes have to wait?
-fn is_held(weather: Weather, to_node: bool) -> bool {
-    match weather {
-        Weather::Silence => true,
-        Weather::Deaf => to_node,
-        _ => false,
-    }
-}
-
 /// Passes bytes until either end is gone or the weather cuts it. True if a long answer was bitten off.
-fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> bool {
+fn pass(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    (to_node, is_new): (bool, bool),
+    sky: &Sky,
+) -> bool {
     let mut buffer = [0; 16 * 1024];
     let mut held = Vec::new();
     drop(from.set_read_timeout(Some(LOOK)));
+    let look = || match sky.now() {
+        Weather::Held if is_new => Weather::Fair,
+        Weather::Held => Weather::Silence,
+        Weather::Deaf if !to_node => Weather::Fair,
+        Weather::Deaf => Weather::Silence,
+        weather => weather,
+    };
     while !sky.has_ended() {
-        let weather = sky.now();
-        match weather {
+        match look() {
             Weather::Cut => return false,
-            _ if is_held(weather, to_node) => {
+            Weather::Silence => {
                 thread::park_timeout(LOOK);
                 continue;
             }
@@ -193,14 +202,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> b
                 drop(to.write_all(noise));
                 return false;
             }
-            Weather::Fair
-            | Weather::Slow
-            | Weather::Far
-            | Weather::Drops
-            | Weather::Garbage
-            | Weather::Silence
-            | Weather::Deaf
-            | Weather::Bite => {}
+            _ => {}
         }
         let count = match from.read(&mut buffer) {
             Ok(0) => return false,
@@ -210,21 +212,22 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> b
             }
             Err(_) => return false,
         };
-        // The weather may have changed while these were waited for.
-        while is_held(sky.now(), to_node) && !sky.has_ended() {
-            thread::park_timeout(LOOK);
-        }
-        if sky.now() == Weather::Cut {
-            return false;
-        }
-        match weather {
+        match look() {
             Weather::Slow => thread::park_timeout(Duration::from_millis(100)),
             Weather::Far => thread::park_timeout(Duration::from_millis(3)),
-            Weather::Bite if to_node && count >= LONG => {
-                sky.set(Weather::Fair);
-                return true;
-            }
             _ => {}
+        }
+        // What was read just as the weather changed does not pass either.
+        while look() == Weather::Silence && !sky.has_ended() {
+            thread::park_timeout(LOOK);
+        }
+        let weather = look();
+        if weather == Weather::Cut {
+            return false;
+        }
+        if weather == Weather::Bite && to_node && count >= LONG {
+            sky.set(Weather::Fair);
+            return true;
         }
         if sky.is_old && to_node {
             held.extend_from_slice(&buffer[..count]);

@@ -59,6 +59,10 @@ def is_count(value):
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def is_seconds(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 3600
+
+
 RULES = [
     ("URL", is_address, "write the node's address, such as \"http://127.0.0.1:8000\""),
     ("TOKEN", is_token, "write the node's api.token: at least 16 characters, no spaces"),
@@ -67,4 +71,5 @@ RULES = [
     ("PARKED_MAX", is_count, "write a number above 0"),
     ("PARKED_MAX_PER_ROOM", is_count, "write a number above 0"),
     ("CONTEXT_TURNS", is_count, "write a number above 0"),
+    ("ARCHIVE_WAIT", is_seconds, "write seconds, from 0 to 3600"),
 ]

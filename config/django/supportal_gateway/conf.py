@@ -14,6 +14,7 @@ DEFAULTS = {
     "PARKED_MAX": 10_000,  # most events that are kept because they have no row; the oldest go
     "PARKED_MAX_PER_ROOM": 100,  # of one room, so that nobody alone pushes out the others
     "CONTEXT_TURNS": 10,  # what the context view gives, as many rows as the package reads
+    "ARCHIVE_WAIT": 5,  # seconds a question waits for the rows of what was said before it; 0 for not at all
 }
 
 

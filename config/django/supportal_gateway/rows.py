@@ -51,6 +51,14 @@ def cursor():
     return place.cursor
 
 
+def is_archive_begun():
+    """Has supportal_archive ever read for this site? Not where its table is missing either."""
+    try:
+        return ArchiveCursor.objects.using(database()).filter(reader=setting("READER")).exists()
+    except DatabaseError:
+        return False
+
+
 def store_page(before, page):
     """Writes a page and its cursor, both or neither, and says how many events became rows and how many were parked.
 

@@ -25,12 +25,14 @@ from django_supportal.services.ai_service import AIService
 from django_supportal.services.vector_service import VectorService
 from django_supportal.websocket.consumers import ChatConsumer
 
-from .rows import accepted_at
+from .conf import setting
+from .rows import accepted_at, is_archive_begun
 from .tags import tag, without_names
 
 TURNS = 10  # as many rows as the package reads
 APOLOGY = "sorry, I encountered an error processing your message"
 SEND_SECONDS = 60  # for so long an answer is tried to be sent: as long as the layer keeps a message
+AWAY_SECONDS = 60  # after a wait to no avail nothing waits for the archive: it has ended, or has parked the question
 REJOIN_SECONDS = 3  # after Redis is back the nodes are in their groups again; they need two seconds
 
 NOBODY = "supportal.nobody"  # a group without members
@@ -151,12 +153,34 @@ class PatientWorker(Worker):
             return False
 
 
+class Archive:
+    """Whether supportal_archive stores a question's row in time."""
+
+    def __init__(self):
+        self.away_until = time.monotonic()
+
+    def wait(self, own):
+        """Until this query finds the question's row: the archive stores in order. Not where none has ever been begun."""
+        until = time.monotonic() + setting("ARCHIVE_WAIT")
+        while not own.exists():
+            if time.monotonic() < self.away_until or not setting("ARCHIVE_WAIT") or not is_archive_begun():
+                return
+            if time.monotonic() > until:
+                self.away_until = time.monotonic() + AWAY_SECONDS
+                log.warning("the archive is behind: answers may lack what was said last; is supportal_archive running?")
+            time.sleep(0.05)
+
+
+archive = Archive()
+
+
 def turns(session, event):
-    """What the package would have sent along: the last rows until this message, which the archive may not have stored yet."""
+    """What the package would have sent along: the last rows until this message, whose own row may be missing."""
     accepted, asked = accepted_at(event["timestamp"]), str(event["message"])
     until = accepted + datetime.timedelta(milliseconds=1 if accepted.microsecond else 1000)  # a guide's time has no fraction
-    newest = ChatMessage.objects.filter(session=session, created_at__lte=until).order_by("-created_at")[:TURNS]
-    rows = [(row.message_type, row.content, row.created_at) for row in reversed(newest)]
+    said = ChatMessage.objects.filter(session=session, created_at__lte=until)
+    archive.wait(said.filter(message_type="USER", created_at__gte=accepted))
+    rows = [(row.message_type, row.content, row.created_at) for row in reversed(said.order_by("-created_at")[:TURNS])]
     if not any(kind == "USER" and text == asked and at >= accepted for kind, text, at in rows):
         rows = [*rows, ("USER", asked, accepted)][-TURNS:]
     roles = {"USER": "user", "ASSISTANT": "assistant"}

@@ -35,14 +35,14 @@ impl HeldDigests {
         self.held.front().map(|(due, _)| *due)
     }
 
-    /// The oldest, if it is due, or there are too many.
-    pub(in crate::bridge) fn pop(&mut self, now: Millis) -> Option<Bytes> {
+    /// The oldest, and when it came, if it is due, or there are too many.
+    pub(in crate::bridge) fn pop(&mut self, now: Millis) -> Option<(Millis, Bytes)> {
         if self.next()? > now && self.bytes <= HELD_BYTES_MAX {
             return None;
         }
-        let (_, digest) = self.held.pop_front()?;
+        let (due, digest) = self.held.pop_front()?;
         self.bytes -= digest.len() + HELD_ENTRY_BYTES;
-        Some(digest)
+        Some((due - HELD_FOR, digest))
     }
 }
 
@@ -58,8 +58,9 @@ mod tests {
         held.push(Bytes::from_static(b"two"), Millis(10));
         assert_eq!(held.next(), Some(Millis(0) + HELD_FOR));
         assert_eq!(held.pop(later - Duration::from_millis(11)), None);
-        assert_eq!(held.pop(later).as_deref(), Some(&b"one"[..]));
-        assert_eq!(held.pop(later).as_deref(), Some(&b"two"[..]));
+        let digest = |at, text| Some((Millis(at), Bytes::from_static(text)));
+        assert_eq!(held.pop(later), digest(0, b"one"));
+        assert_eq!(held.pop(later), digest(10, b"two"));
         assert_eq!((held.pop(later), held.next()), (None, None));
     }
 

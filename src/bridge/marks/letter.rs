@@ -7,6 +7,9 @@
 //! name      length u8, the room's name
 //! ```
 //!
+//! The highest bit of a number says that the node entered the room within the time that it was asked about: who was
+//! away then cannot know it in that room, and has missed all from the first.
+//!
 //! A digest says the last numbers that its node has given out in these rooms. A question asks for those of all rooms in
 //! which the others have spoken in the last `absence` milliseconds, by their own clocks, and in any case for those of
 //! the rooms that it names. `asked` is the question's number on its node; a digest repeats its node's last one, for
@@ -24,6 +27,9 @@ const QUESTION: &[u8] = b"supportal-ask 1\n";
 
 /// Longest letter, in bytes: Redis copies it for every node, and one of so many is written in well under a millisecond.
 pub(in crate::bridge) const LETTER_BYTES_MAX: usize = 64 * 1024;
+
+/// This bit of a number: the room was entered in the time asked about.
+const BEGAN: u64 = 1 << 63;
 
 /// No room of a node ever comes so far: a number beyond is none.
 const NUMBER_MAX: u64 = 1 << 53;
@@ -52,6 +58,8 @@ pub(in crate::bridge) struct RoomMark {
     pub(in crate::bridge) name: RoomName,
     pub(in crate::bridge) incarnation: u64,
     pub(in crate::bridge) number: u64,
+    /// The node entered the room in the time that it was asked about.
+    pub(in crate::bridge) has_begun: bool,
 }
 
 /// Writes one letter.
@@ -79,7 +87,8 @@ impl LetterWriter {
 
     /// False if it does not fit in this one any more.
     pub(in crate::bridge) fn push_mark(&mut self, mark: &RoomMark) -> bool {
-        self.push(&mark.name, &[mark.incarnation, mark.number])
+        let began = if mark.has_begun { BEGAN } else { 0 };
+        self.push(&mark.name, &[mark.incarnation, mark.number | began])
     }
 
     fn push(&mut self, name: &RoomName, numbers: &[u64]) -> bool {
@@ -157,10 +166,12 @@ impl<'a> LetterReader<'a> {
     }
 
     fn mark(&mut self) -> Result<RoomMark, EnvelopeFault> {
+        let (name, incarnation, number) = (self.name()?, self.number()?, self.number()?);
         let mark = RoomMark {
-            name: self.name()?,
-            incarnation: self.number()?,
-            number: self.number()?,
+            name,
+            incarnation,
+            number: number & !BEGAN,
+            has_begun: number & BEGAN != 0,
         };
         match mark.number.max(mark.incarnation) {
             ..NUMBER_MAX => Ok(mark),
@@ -236,6 +247,7 @@ mod tests {
             name: RoomName::chat("1", &format!("room{room}")).unwrap(),
             incarnation: room as u64 + 1,
             number,
+            has_begun: room.is_multiple_of(3),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::name::RoomName;
 use parking_lot::Mutex;
 use said::SaidMarks;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The last numbers of this node's rooms over one Redis.
@@ -31,6 +32,8 @@ pub(super) struct Marks {
     said: Mutex<SaidMarks>,
     /// Rooms whose newest message a full outbox dropped, by their incarnations, until the next look.
     drops: Mutex<BTreeMap<u64, (RoomName, u64)>>,
+    /// Rooms that had no place among them, not yet counted in the metrics.
+    forgotten: AtomicU64,
 }
 
 impl Marks {
@@ -40,6 +43,7 @@ impl Marks {
             capacity,
             said: Mutex::new(SaidMarks::new(capacity, expiry)),
             drops: Mutex::default(),
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -51,13 +55,16 @@ impl Marks {
         }
     }
 
-    /// A full outbox has no room for the room's message of this number. Called under the room's lock.
+    /// A full outbox has no room for the room's message of this number. Called under the room's lock. Beyond the bound the
+    /// message is counted as one of a room that is forgotten.
     pub(super) fn drop_newest(&self, room: &Room, number: u64) {
         let mut drops = self.drops.lock();
         if let Some((_, last)) = drops.get_mut(&room.incarnation()) {
             *last = number;
         } else if drops.len() < self.capacity {
             drops.insert(room.incarnation(), (room.name().clone(), number));
+        } else if self.capacity > 0 {
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -65,6 +72,7 @@ impl Marks {
     pub(super) fn take_drops(&self, now: Millis) {
         let drops = std::mem::take(&mut *self.drops.lock());
         let mut said = self.said.lock();
+        said.forgotten += self.forgotten.swap(0, Ordering::Relaxed);
         for (incarnation, (name, number)) in drops {
             said.say(&name, (incarnation, number), now);
         }

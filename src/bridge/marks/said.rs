@@ -144,6 +144,7 @@ impl SaidMarks {
                 name: said.name.clone(),
                 incarnation,
                 number: said.number,
+                has_begun: false,
             })
         };
         let mut marks: Vec<RoomMark> = found.filter_map(mark).collect();

@@ -283,3 +283,19 @@ fn a_batch_is_for_so_many_rooms_and_the_rest_comes_in_the_next() {
     assert_eq!(sending.batch(Millis(0), 0).entries, 2);
     assert!(!sending.has_unsent());
 }
+
+#[test]
+fn drops_of_more_rooms_than_are_remembered_are_counted_as_forgotten() {
+    let broker = broker();
+    for (capacity, forgotten) in [(1, 1), (2, 0), (0, 0)] {
+        let marks = Marks::new(capacity, Duration::from_secs(600));
+        let outbox = Outbox::new(1, 1 << 20, marks);
+        assert!(outbox.offer(outgoing(&room(&broker, "a"), 1, 9)));
+        for session in ["b", "c"] {
+            assert!(!outbox.offer(outgoing(&room(&broker, session), 1, 9)));
+        }
+        outbox.marks.take_drops(Millis(0));
+        let counted = outbox.marks.visit(|said| said.forgotten);
+        assert_eq!(counted, forgotten, "{capacity}");
+    }
+}

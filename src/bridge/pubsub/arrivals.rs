@@ -7,7 +7,7 @@
 use super::Pubsub;
 use super::asides::say_aside;
 use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead};
-use crate::bridge::link::RedisLink;
+use crate::bridge::link::{MarkTimes, RedisLink};
 use crate::bridge::marks::letter::{Letter, LetterKind};
 use crate::bridge::origins::{Novelty, Origins};
 use crate::bridge::outbox::What;
@@ -113,13 +113,18 @@ impl Pubsub {
         self.held.lock().next()
     }
 
-    /// Takes in the digests that are due.
-    pub(in crate::bridge) fn take_held(&self, link: &RedisLink) {
+    /// Takes in the oldest digest, if it is due: one at a time, since messages of members wait meanwhile. False if none is.
+    pub(in crate::bridge) fn take_held(&self, link: &RedisLink) -> bool {
         let now = link.clock.now();
-        let due = || self.held.lock().pop(now);
-        while let Some(digest) = due() {
-            let Some(Ok(letter)) = Letter::read(&digest) else {
-                continue;
+        let due = self.held.lock().pop(now);
+        let Some((heard, digest)) = due else {
+            return false;
+        };
+        if let Some(Ok(letter)) = Letter::read(&digest) {
+            let missed_since = self.questions.lock().missed_since(now);
+            let times = MarkTimes {
+                heard,
+                missed_since,
             };
             let mut missed = 0;
             for mark in letter.marks() {
@@ -128,11 +133,11 @@ impl Pubsub {
                     epoch: letter.head.epoch,
                     incarnation: mark.incarnation,
                 };
-                let heard = |origins: &mut Origins| origins.mark(&head, mark.number, now);
-                missed += link.origins(mark.name.as_str(), heard).unwrap_or_default();
+                missed += link.mark((&head, &mark), times, now);
             }
             link.metrics.bridge_gaps.inc_by(missed);
         }
+        true
     }
 }
 
@@ -191,4 +196,71 @@ fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> Arri
         }
     }
     heard
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bridge::Bridge;
+    use crate::bridge::envelope::NodeId;
+    use crate::bridge::marks::held::HELD_FOR;
+    use crate::bridge::marks::letter::{LetterHead, LetterKind, LetterWriter, RoomMark, letters};
+    use crate::bridge::read_context::ReadContext;
+    use crate::broker::Broker;
+    use crate::clock::Clock;
+    use crate::config::redis::RedisAddress;
+    use crate::config::{BridgeMode, Config};
+    use crate::metrics::Metrics;
+    use crate::name::RoomName;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    /// The time, in milliseconds.
+    static TIME: AtomicU64 = AtomicU64::new(0);
+
+    #[test]
+    fn digests_that_are_due_are_taken_in_one_at_a_time_so_that_messages_go_in_between() {
+        let mut config = Config::default();
+        config.bridge.mode = BridgeMode::Pubsub;
+        // Nobody listens there.
+        config.bridge.urls = vec![RedisAddress::parse("redis://127.0.0.1:1").unwrap()];
+        let metrics = Arc::new(Metrics::new());
+        let clock = Clock::simulated(|| Duration::from_millis(TIME.load(Ordering::Relaxed)));
+        let bridge = Bridge::new(&config, &metrics, clock).unwrap().unwrap();
+        let broker = Arc::new(Broker::new(&config.broker, Vec::new(), None));
+        let (link, mode) = (&bridge.links[0].link, &bridge.links[0].mode);
+        let name = RoomName::chat("1", "abc").unwrap();
+        link.rooms.watch(&name, clock.now(), || mode.room_state());
+        assert!(link.enter(&name));
+        let mut context = ReadContext::new(broker, clock);
+        let head = LetterHead {
+            node: NodeId([7; 16]),
+            epoch: 1,
+            asked: 0,
+            absence: 0,
+        };
+        for number in 1..=3 {
+            let mark = RoomMark {
+                name: name.clone(),
+                incarnation: 1,
+                number,
+                has_begun: false,
+            };
+            let written = letters(
+                (LetterKind::Digest, &head),
+                &[mark],
+                LetterWriter::push_mark,
+            );
+            assert!(mode.hear_letter(link, &mut context, &written[0]));
+        }
+        let mut counted = Vec::new();
+        TIME.store(
+            u64::try_from(HELD_FOR.as_millis()).unwrap(),
+            Ordering::Relaxed,
+        );
+        while mode.take_held(link) {
+            counted.push(metrics.bridge_gaps.get());
+        }
+        assert_eq!(counted, [0, 1, 2]);
+    }
 }

@@ -25,8 +25,12 @@ const MARK_AFTER: Duration = Duration::from_secs(2);
 /// How often is looked for such rooms.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Letters that leave in a second, at most: whatever is asked, more is not said.
-const LETTERS_A_SECOND: u32 = 32;
+/// Letters that all nodes together say in a second, at most, if each has as many to say: 4 MiB for each that hears them.
+/// More would fill what Redis keeps for a subscriber (32 MiB by default); it would be cut off, return and ask again.
+const LETTERS_A_SECOND: usize = 64;
+
+/// Letters that one of them says in a second: at most, and whatever others there are (strangers may say that they are).
+const OWN_LETTERS_A_SECOND: std::ops::RangeInclusive<usize> = 2..=32;
 
 /// Rooms that are looked at before others have their turn.
 const LOOKS: usize = 1_000;
@@ -62,7 +66,8 @@ impl Pubsub {
             };
             if let Some(question) = question {
                 publish_all(link, client, &written(&question)).await?;
-                self.questions.lock().asked();
+                self.questions.lock().asked(link.clock.now());
+                self.tells.notify_one();
                 if question.names.is_empty() || !self.has_old(link, now - FRESH) {
                     continue;
                 }
@@ -135,7 +140,15 @@ impl Pubsub {
             BTreeMap::new()
         };
         if let Some(answer) = answer {
+            let entered = answer
+                .since
+                .map(|since| self.questions.lock().entered_since(since));
             add_answer(link, broker, answer, &mut marks).await;
+            for mark in marks.values_mut() {
+                mark.has_begun = entered
+                    .as_ref()
+                    .is_some_and(|entered| entered.contains(&mark.name));
+            }
         }
         if marks.is_empty() && !is_owed {
             self.questions.lock().answered();
@@ -237,6 +250,7 @@ async fn add_answer(
                 name: room.name().clone(),
                 incarnation: room.incarnation(),
                 number: room.forwarded(),
+                has_begun: false,
             };
             marks.insert(mark.incarnation, mark);
         }
@@ -244,7 +258,14 @@ async fn add_answer(
     }
 }
 
-/// One after the other, and no more in a second than [`LETTERS_A_SECOND`].
+/// Between two letters, where so many other nodes are.
+fn letter_pause(others: usize) -> Duration {
+    let (least, most) = OWN_LETTERS_A_SECOND.into_inner();
+    let letters = (LETTERS_A_SECOND / (others + 1)).clamp(least, most);
+    Duration::from_secs(1) / u32::try_from(letters).unwrap_or(1)
+}
+
+/// One after the other: whatever is asked, no more is said in a second than [`LETTERS_A_SECOND`] allows.
 async fn publish_all(
     link: &RedisLink,
     client: &dyn RedisClient,
@@ -256,8 +277,25 @@ async fn publish_all(
             .await?;
         link.metrics.bridge_digests.inc();
         if next < written.len() {
-            tokio::time::sleep(Duration::from_secs(1) / LETTERS_A_SECOND).await;
+            let others = link.company.others(link.clock.now());
+            tokio::time::sleep(letter_pause(others)).await;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_nodes_together_say_no_more_in_a_second_than_a_subscriber_takes() {
+        for nodes in 1..=1_024_usize {
+            let letters = nodes as f64 / letter_pause(nodes - 1).as_secs_f64();
+            let most = LETTERS_A_SECOND.max(nodes * 2) as f64;
+            assert!(letters <= most + 0.01, "{nodes} nodes, {letters} letters");
+        }
+        assert_eq!(letter_pause(0), Duration::from_secs(1) / 32);
+        assert_eq!(letter_pause(usize::MAX - 1), Duration::from_millis(500));
+    }
 }

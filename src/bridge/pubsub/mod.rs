@@ -97,7 +97,7 @@ impl Pubsub {
         self.questions.lock().begin(link.clock.now());
     }
 
-    /// All rooms that are known are subscribed.
+    /// All rooms are subscribed that were known before the session.
     pub(super) fn caught_up(&self, link: &RedisLink) {
         if self.questions.lock().caught_up(link.clock.now()) {
             self.asks.notify_one();
@@ -106,8 +106,7 @@ impl Pubsub {
 
     /// A session is over, or was none.
     pub(super) fn went_down(&self, link: &RedisLink) {
-        let now = link.clock.now();
-        self.questions.lock().absent(link.proven(), now);
+        self.questions.lock().absent(link.proven());
     }
 
     /// Arrivals were thrown away.

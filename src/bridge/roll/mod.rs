@@ -252,9 +252,11 @@ impl Roll {
         self.nodes.len()
     }
 
-    /// Who was heard over the Redis at a place since then.
-    fn heard(&self, place: usize, since: Millis) -> HashSet<NodeId> {
-        let is_heard = |heard: &HeardNode| heard.at.get(place).copied().flatten() >= Some(since);
+    /// Who of those in this mode was heard over the Redis at a place since then.
+    fn heard(&self, mode: &str, place: usize, since: Millis) -> HashSet<NodeId> {
+        let is_heard = |heard: &HeardNode| {
+            heard.card.mode == mode && heard.at.get(place).copied().flatten() >= Some(since)
+        };
         let heard = self.nodes.iter().filter(|(_, heard)| is_heard(heard));
         heard.map(|(node, _)| *node).collect()
     }
@@ -321,9 +323,10 @@ impl Company {
         self.roll.lock().len()
     }
 
-    /// Who was heard over the Redis at a place since then.
+    /// Who of those in the same mode was heard over the Redis at a place since then.
     pub(super) fn heard(&self, place: usize, since: Millis) -> HashSet<NodeId> {
-        self.roll.lock().heard(place, since)
+        let mode = mode(self.settings.mode);
+        self.roll.lock().heard(mode, place, since)
     }
 
     /// How many other nodes were heard lately.

@@ -137,3 +137,16 @@ fn strangers_have_no_more_room_than_this() {
     roll.hear(&card(1, 2, 0), card(2, 1, 0), Millis(5_000));
     assert_eq!(roll.len(), 1);
 }
+
+#[test]
+fn nodes_in_another_mode_are_none_that_are_spoken_to() {
+    let mut roll = Roll::default();
+    let mut streams = card(3, 1, 0);
+    streams.mode = "streams".to_owned();
+    for other in [card(2, 1, 0), streams] {
+        roll.hear(&card(1, 1, 0), other, Millis(9));
+    }
+    let heard = |mode| roll.heard(mode, 0, Millis(9));
+    assert_eq!(heard("pubsub"), HashSet::from([NodeId([2; 16])]));
+    assert_eq!(heard("streams"), HashSet::from([NodeId([3; 16])]));
+}

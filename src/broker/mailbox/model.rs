@@ -1,7 +1,7 @@
 //! The mailbox's races: one property each. Two threads in every interleaving, three in every one
 //! with at most [`PREEMPTIONS`] switches away from a thread that could go on.
 //!
-//! `CARGO_TARGET_DIR=target/model RUSTFLAGS="--cfg queue_model" cargo test --lib mailbox::model`
+//! `tests/run model`
 
 use super::*;
 use crate::sync::atomic::AtomicBool;

@@ -4,20 +4,18 @@
 //! [`host_of`] what its documentation names); the reply's meaning is told beside
 //! it. Source: the commands that `channels_redis` 4.3 issues, recorded in `tests/channels/vectors.json`.
 
+mod destinations;
 pub mod lua;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use super::codec::value::Map;
-use super::codec::value::To;
+use super::codec::value::{Map, To};
 use super::codec::{DjangoCodec, Unwritable};
-use super::keys::{Keys, Receivers, host_of, non_local};
+use super::keys::{Keys, Receivers, host_of};
 use crate::config::channels::ChannelsSettings;
 use crate::redis::RedisCommand;
-use lua::{HEAL, SEND, TAKE, TAKEN_BYTES, TAKEN_MAX, TAKEN_TURN};
+pub use destinations::{HostKeys, HostMessage, MarkKeys};
+use lua::{HEAL, JOIN, LEAVE, RENEW, TAKE, TAKEN_BYTES, TAKEN_MAX, TAKEN_TURN};
 
 /// Most members of a group that are read; the layer reads all. A member is one process, or on the
 /// Python side one connection.
@@ -27,36 +25,44 @@ pub const MEMBERS_MAX: usize = 65_536;
 pub const POP_TIMEOUT_SECS: u64 = 5;
 
 /// A moment as a score of a sorted set: Unix time in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Score(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Score {
+    micros: u64,
+    /// What the clock said: a score may be ahead of that, and what is as old as an expiry is judged by the clock.
+    second: u64,
+}
 
 impl Score {
     /// The score of `second` since the Unix epoch and the `micros` of that second.
     #[must_use]
     pub fn new(second: u64, micros: u32) -> Self {
-        Self(
-            second
-                .saturating_mul(1_000_000)
-                .saturating_add(micros.into()),
-        )
+        let whole = second.saturating_mul(1_000_000);
+        Self {
+            micros: whole.saturating_add(micros.into()),
+            second,
+        }
     }
 
-    /// Whole seconds.
+    /// Whole seconds, by the clock.
     #[must_use]
     pub const fn second(self) -> u64 {
-        self.0 / 1_000_000
+        self.second
     }
 
     fn text(self) -> String {
-        format!("{}.{:06}", self.second(), self.0 % 1_000_000)
+        format!("{}.{:06}", self.micros / 1_000_000, self.micros % 1_000_000)
     }
 
     /// Everything with this score or a lower one is older than `age` seconds. In whole seconds, as in
     /// the layer.
     fn before(self, age: u64) -> String {
-        self.second().saturating_sub(age).to_string()
+        self.second.saturating_sub(age).to_string()
     }
 }
+
+/// The furthest that scores go on ahead of a clock that was set back. One that goes back further was wrong before: scores
+/// as far in the future would stand behind everybody else's, and expire late.
+const AHEAD_MICROS: u64 = 60 * 1_000_000;
 
 /// Scores that only grow, for one sender: equal scores would be ordered by their random prefix.
 #[derive(Clone, Debug, Default)]
@@ -66,61 +72,22 @@ pub struct Scores {
 
 impl Scores {
     /// The score for a message sent at this wall-clock time; a microsecond later than the last one if
-    /// the clock stood still or went back.
+    /// the clock stood still or went back by a minute at most.
     pub fn next(&mut self, (second, micros): (u64, u32)) -> Score {
-        let Score(now) = Score::new(second, micros);
-        self.last = now.max(self.last.saturating_add(1));
-        Score(self.last)
+        let now = Score::new(second, micros);
+        let next = self.last.saturating_add(1);
+        let is_ahead = next > now.micros.saturating_add(AHEAD_MICROS);
+        self.last = if is_ahead {
+            now.micros
+        } else {
+            now.micros.max(next)
+        };
+        Score {
+            micros: self.last,
+            second,
+        }
     }
 }
-
-/// What one host is told when a message goes out: `trims` first (their replies mean nothing), then
-/// `send`, whose reply is the number of full destinations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostCommands {
-    /// The host's index.
-    pub host: usize,
-    /// One `ZREMRANGEBYSCORE` for each destination; may go in one pipeline.
-    pub trims: Vec<RedisCommand>,
-    /// `EVAL` of [`SEND`].
-    pub send: RedisCommand,
-    /// How many destinations `send` has.
-    pub destinations: usize,
-}
-
-impl HostCommands {
-    /// All of it, in the order in which it goes out; the last reply counts.
-    #[must_use]
-    pub fn into_commands(self) -> Vec<RedisCommand> {
-        let mut commands = self.trims;
-        commands.push(self.send);
-        commands
-    }
-
-    /// Leaves a mark, with this number, in a sorted set of this node's for so long; not done without the `fence`.
-    #[must_use]
-    pub fn marked(mut self, [fence, mark]: [&[u8]; 2], number: usize, kept: Duration) -> Self {
-        let further = [
-            fence.to_vec(),
-            mark.to_vec(),
-            number.to_string().into_bytes(),
-            kept.as_secs().max(1).to_string().into_bytes(),
-        ];
-        self.send.arguments.extend(further);
-        self
-    }
-}
-
-/// One key that gets a message, and the members of the group behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ProcessQueue<'a> {
-    process: &'a str,
-    capacity: usize,
-    members: Vec<String>,
-}
-
-/// A destination and its message.
-type ProcessMessage<'d, 'm> = (&'d ProcessQueue<'m>, Vec<u8>);
 
 /// The commands of one site's configuration.
 #[derive(Clone, Debug)]
@@ -159,30 +126,55 @@ impl Commands {
         host_of(group, self.channels.hosts.len())
     }
 
-    /// `core`: joins a group, and renews a membership. For [`Commands::host_of_group`]. Repeat well
-    /// within `group_expiry`: it is the answer to the expiry, to a restart of Redis and to a `flush`.
+    /// `core`: joins groups, and renews memberships: each group with its member, and when. All of
+    /// [`Commands::host_of_group`]. Repeat well within `group_expiry`: it is the answer to the expiry, to a restart of
+    /// Redis and to a `flush`. Nothing is done without the `fence`.
     #[must_use]
-    pub fn join(&self, group: &str, member: &str, now: Score) -> [RedisCommand; 2] {
-        let key = self.keys.group(group);
-        let expiry = self.channels.group_expiry.as_secs().to_string();
-        [
-            RedisCommand::new(
-                "ZADD",
-                [key.as_bytes(), now.text().as_bytes(), member.as_bytes()],
-            ),
-            RedisCommand::new("EXPIRE", [key.as_bytes(), expiry.as_bytes()]),
-        ]
+    pub fn join<'g>(
+        &self,
+        fence: Vec<u8>,
+        groups: impl IntoIterator<Item = (&'g str, String, Score)>,
+    ) -> RedisCommand {
+        let (mut keys, mut members) = (vec![fence], Vec::new());
+        members.push(
+            self.channels
+                .group_expiry
+                .as_secs()
+                .to_string()
+                .into_bytes(),
+        );
+        for (group, member, now) in groups {
+            keys.push(self.keys.group(group).into_bytes());
+            members.extend([now.text().into_bytes(), member.into_bytes()]);
+        }
+        evaluate(JOIN, keys, members)
     }
 
-    /// `core`: leaves a group. For [`Commands::host_of_group`].
+    /// `core`: leaves groups, each by its member. All of [`Commands::host_of_group`]. Nothing is done without the `fence`.
     #[must_use]
-    pub fn leave(&self, group: &str, member: &str) -> RedisCommand {
-        let key = self.keys.group(group);
-        RedisCommand::new("ZREM", [key.as_bytes(), member.as_bytes()])
+    pub fn leave<'g>(
+        &self,
+        fence: Vec<u8>,
+        groups: impl IntoIterator<Item = (&'g str, String)>,
+    ) -> RedisCommand {
+        let (mut keys, mut members) = (vec![fence], Vec::new());
+        for (group, member) in groups {
+            keys.push(self.keys.group(group).into_bytes());
+            members.push(member.into_bytes());
+        }
+        evaluate(LEAVE, keys, members)
+    }
+
+    /// `core`: sets the `fence` anew, and what shows that Redis remembers, unless the `next` one is there.
+    #[must_use]
+    pub fn renew(&self, next: Vec<u8>, fence: Vec<u8>, memory: Vec<u8>) -> RedisCommand {
+        let seconds = self.channels.group_expiry.as_secs().to_string();
+        let keys = vec![next, fence, memory];
+        evaluate(RENEW, keys, vec![seconds.into_bytes()])
     }
 
     /// `core`: drops who joined too long ago, then lists the members, at most [`MEMBERS_MAX`]. For
-    /// [`Commands::host_of_group`]. The second reply goes to [`Commands::send_to_group`].
+    /// [`Commands::host_of_group`]. The second reply goes to [`Commands::to_group`].
     #[must_use]
     pub fn members(&self, group: &str, now: Score) -> [RedisCommand; 2] {
         let key = self.keys.group(group);
@@ -191,69 +183,6 @@ impl Commands {
             trim(&key, now, self.channels.group_expiry.as_secs()),
             RedisCommand::new("ZRANGE", [key.as_bytes(), b"0", last.as_bytes()]),
         ]
-    }
-
-    /// `core`: a message for the members of a group, in one batch for each host. Members of `own` are
-    /// left out: their node hears of it directly. No member, no batch.
-    ///
-    /// # Errors
-    /// As [`DjangoCodec::encode`].
-    pub fn send_to_group<'m>(
-        &self,
-        members: impl IntoIterator<Item = &'m str>,
-        own: &Receivers,
-        event: &Map<'_>,
-        now: Score,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Vec<HostCommands>, Unwritable> {
-        let members = members.into_iter().filter(|member| !own.is_own(member));
-        let destinations = self.destinations(members);
-        let mut hosts: Vec<(usize, Vec<ProcessMessage<'_, 'm>>)> = Vec::new();
-        for destination in &destinations {
-            let to = To::Many(&destination.members);
-            let message = self.codec.encode(event, to, now.second(), fill)?;
-            let host = host_of(destination.process, self.channels.hosts.len());
-            let entry = (destination, message);
-            match hosts.iter_mut().find(|(index, _)| *index == host) {
-                Some((_, entries)) => entries.push(entry),
-                None => hosts.push((host, vec![entry])),
-            }
-        }
-        let batch = |(host, entries)| self.batch(host, entries, now);
-        Ok(hosts.into_iter().map(batch).collect())
-    }
-
-    /// `core`: a message for one channel. The index is of the host for a channel with `!`; a general
-    /// channel's host is the caller's choice, one after the other.
-    ///
-    /// The layer's four commands ask and then add; this asks and adds in one script. A reply of 1 is its
-    /// `ChannelFull`. A channel with `!` is sent to where its owner listens, not to where the Python
-    /// layer would send it; see [`host_of`].
-    ///
-    /// # Errors
-    /// As [`DjangoCodec::encode`].
-    pub fn send(
-        &self,
-        channel: &str,
-        event: &Map<'_>,
-        now: Score,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<HostCommands, Unwritable> {
-        let is_local = channel.contains('!');
-        let to = if is_local {
-            To::One(channel)
-        } else {
-            To::Nobody
-        };
-        let message = self.codec.encode(event, to, now.second(), fill)?;
-        let destination = ProcessQueue {
-            process: non_local(channel),
-            capacity: self.channels.capacity_of(channel),
-            members: Vec::new(),
-        };
-        let host = host_of(destination.process, self.channels.hosts.len());
-        let host = if is_local { host } else { 0 };
-        Ok(self.batch(host, vec![(&destination, message)], now))
     }
 
     /// `core`: the keys of our receivers. Redis looks at them in this order, so each `turn` has another one first:
@@ -296,17 +225,18 @@ impl Commands {
         [fence, heard, taken]: [Vec<u8>; 3],
         receivers: Vec<Vec<u8>>,
     ) -> RedisCommand {
-        let number = |number: usize| number.to_string().into_bytes();
-        let keys = receivers.len() + 3;
-        let mut arguments = vec![TAKE.into(), number(keys), fence, heard, taken];
-        arguments.extend(receivers);
-        let expiry = self.channels.expiry.as_secs().max(1).to_string();
-        arguments.extend([TAKEN_MAX, TAKEN_BYTES, TAKEN_TURN].map(number));
-        arguments.push(expiry.into_bytes());
-        RedisCommand {
-            name: "EVAL",
-            arguments,
-        }
+        let mut keys = vec![fence, heard, taken];
+        keys.extend(receivers);
+        let expiry = usize::try_from(self.channels.expiry.as_secs()).unwrap_or(usize::MAX);
+        let limits = [
+            TAKEN_MAX,
+            TAKEN_BYTES,
+            TAKEN_TURN,
+            expiry.max(1),
+            self.channels.message_bytes,
+        ];
+        let limits = limits.map(|number| number.to_string().into_bytes());
+        evaluate(TAKE, keys, limits.to_vec())
     }
 
     /// `core`: what [`Commands::take`] has taken and its caller has not heard of, or the marks that were left.
@@ -319,12 +249,7 @@ impl Commands {
     /// names but those who send to us, and they cannot either as long as somebody's text is there.
     #[must_use]
     pub fn heal(keys: Vec<Vec<u8>>) -> RedisCommand {
-        let mut arguments = vec![HEAL.into(), keys.len().to_string().into_bytes()];
-        arguments.extend(keys);
-        RedisCommand {
-            name: "EVAL",
-            arguments,
-        }
+        evaluate(HEAL, keys, Vec::new())
     }
 
     /// `pubsub`: a message for a group, and the host it is for. The reply is the number of
@@ -357,56 +282,15 @@ impl Commands {
         let command = RedisCommand::new("PUBLISH", [channel.as_bytes(), &message]);
         Ok((host_of(channel, self.channels.hosts.len()), command))
     }
+}
 
-    /// The members by process, in the order of each one's first member, whose capacity counts.
-    fn destinations<'m>(&self, members: impl Iterator<Item = &'m str>) -> Vec<ProcessQueue<'m>> {
-        let mut destinations: Vec<ProcessQueue<'m>> = Vec::new();
-        let mut places = HashMap::new();
-        for member in members {
-            let process = non_local(member);
-            let place = *places.entry(process).or_insert_with(|| {
-                destinations.push(ProcessQueue {
-                    process,
-                    capacity: self.channels.capacity_of(member),
-                    members: Vec::new(),
-                });
-                destinations.len() - 1
-            });
-            if let Some(destination) = destinations.get_mut(place) {
-                destination.members.push(member.to_owned());
-            }
-        }
-        destinations
-    }
-
-    fn batch(&self, host: usize, entries: Vec<ProcessMessage<'_, '_>>, now: Score) -> HostCommands {
-        let expiry = self.channels.expiry.as_secs();
-        let destinations = entries.len();
-        let key = |destination: &ProcessQueue<'_>| self.keys.channel(destination.process);
-        let trims = entries
-            .iter()
-            .map(|(destination, _)| trim(&key(destination), now, expiry))
-            .collect();
-        let mut arguments = vec![SEND.into(), destinations.to_string().into_bytes()];
-        let keys = entries.iter().map(|(to, _)| key(to).into_bytes());
-        arguments.extend(keys);
-        let capacities: Vec<Vec<u8>> = entries
-            .iter()
-            .map(|(destination, _)| destination.capacity.to_string().into_bytes())
-            .collect();
-        arguments.extend(entries.into_iter().map(|(_, message)| message));
-        arguments.extend(capacities);
-        arguments.push(now.text().into_bytes());
-        arguments.push(expiry.to_string().into_bytes());
-        HostCommands {
-            host,
-            trims,
-            send: RedisCommand {
-                name: "EVAL",
-                arguments,
-            },
-            destinations,
-        }
+fn evaluate(script: &str, keys: Vec<Vec<u8>>, further: Vec<Vec<u8>>) -> RedisCommand {
+    let mut arguments = vec![script.into(), keys.len().to_string().into_bytes()];
+    arguments.extend(keys);
+    arguments.extend(further);
+    RedisCommand {
+        name: "EVAL",
+        arguments,
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::codec::Poison;
 use super::super::codec::crypto::Keyring;
 use super::super::keys::{host_of, non_local};
 use super::super::scripts::Commands;
-use super::super::scripts::lua::SEND;
+use super::super::scripts::lua::{JOIN, SEND};
 use super::super::{DjangoCodec, Map, Receivers, Score, To, Value};
 use super::names::{is_channel_name, is_group_name};
 use super::{NOW, RANDOM, channels, fill, hex, read};
@@ -14,7 +14,6 @@ use crate::config::Secret;
 use crate::config::channels::{
     ChannelCapacity, ChannelsSettings, HostAddress, LayerKind, SerializerFormat,
 };
-use crate::redis::RedisCommand;
 
 fn vectors() -> Json {
     let text = include_str!("../../../tests/channels/vectors.json");
@@ -197,13 +196,10 @@ fn recorded(log: &Json, name: &str) -> Vec<Vec<Json>> {
 }
 
 /// `ZREMRANGEBYSCORE` as redis-py is called: key, `min=…`, `max=…`.
-fn check_trim(line: &[Json], trim: &RedisCommand) {
+fn check_trim(line: &[Json], trim: [&[u8]; 2]) {
     let bound = |index: usize| &text(&line[index]).as_bytes()[4..];
-    assert_eq!(trim.name, "ZREMRANGEBYSCORE");
-    assert_eq!(
-        trim.arguments,
-        [key(&line[2]), bound(3).to_vec(), bound(4).to_vec()]
-    );
+    assert_eq!(trim[0], key(&line[2]));
+    assert_eq!([bound(3), bound(4)], [b"0", trim[1]]);
 }
 
 /// `ZADD` as redis-py is called: key and a dictionary of one member and its score.
@@ -240,27 +236,49 @@ fn memberships_and_direct_messages_are_told_as_recorded() {
     let core = &vectors["core"];
     let (log, member) = (&core["hosts_1"], text(&core["members"][0]));
     let commands = Commands::new(&hosts(1));
-    let [add, expire] = commands.join("chat_1_a", member, now());
+    let groups = [("chat_1_a", member.to_owned(), now())];
+    let join = commands.join(b"fence".to_vec(), groups).arguments;
+    let [script, _two, _fence, group, expiry, score, name] = &*join else {
+        panic!("{join:?}");
+    };
+    assert_eq!(**script, *JOIN.as_bytes());
     let adds = recorded(log, "zadd");
-    assert_eq!((add.name, expire.name), ("ZADD", "EXPIRE"));
-    check_add(&adds[0], &add.arguments);
+    check_add(&adds[0], &[group.clone(), score.clone(), name.clone()]);
     let expires = recorded(log, "expire");
-    assert_eq!(expire.arguments, [key(&expires[0][2]), key(&expires[0][3])]);
-    let leave = commands.leave("chat_1_a", member);
+    let expire = [group.clone(), expiry.clone()];
+    assert_eq!(expire, [key(&expires[0][2]), key(&expires[0][3])]);
+    let leave = commands.leave(b"fence".to_vec(), [("chat_1_a", member.to_owned())]);
     let removed = &recorded(log, "zrem")[0];
-    assert_eq!(leave.arguments, [key(&removed[2]), key(&removed[3])]);
+    let left = [key(&removed[2]), key(&removed[3])];
+    assert_eq!(leave.arguments[3..], left);
     let [trim, range] = commands.members("chat_1_a", now());
-    check_trim(&recorded(log, "zremrangebyscore")[2], &trim);
+    let [group, _zero, last] = &*trim.arguments else {
+        panic!("{trim:?}");
+    };
+    check_trim(&recorded(log, "zremrangebyscore")[2], [group, last]);
     assert_eq!(range.arguments[0], key(&recorded(log, "zrange")[0][2]));
 
     for (index, (channel, capacity)) in [(member, "7"), ("general", "3")].into_iter().enumerate() {
-        let batch = commands
-            .send(channel, &event(), now(), &mut fill)
-            .expect("writable");
-        check_trim(&recorded(log, "zremrangebyscore")[index], &batch.trims[0]);
-        let [script, one, to, message, most, time, expiry] = &*batch.send.arguments else {
-            panic!("{:?}", batch.send);
+        let to = commands.to_channel(channel);
+        let message = commands.write(&to, &event(), 0, now(), &mut fill);
+        let send = commands.send(&to, vec![message.expect("writable")], None);
+        let [
+            script,
+            one,
+            to,
+            _one,
+            expiry,
+            expired,
+            most,
+            _number,
+            time,
+            message,
+        ] = &*send.arguments
+        else {
+            panic!("{send:?}");
         };
+        let trim = &recorded(log, "zremrangebyscore")[index];
+        check_trim(trim, [to, expired]);
         assert_eq!((&**script, &**one), (SEND.as_bytes(), &b"1"[..]));
         check_add(
             &adds[index + 1],
@@ -289,28 +307,31 @@ fn a_message_to_a_group_is_told_as_recorded_on_one_host_and_on_three() {
         assert_eq!(batches.len(), lines.len());
         for (batch, line) in batches.iter().zip(lines) {
             assert_eq!(batch.host as u64, line[0].as_u64().expect("a host"));
-            let arguments = &batch.send.arguments;
-            assert_eq!(arguments.len(), line.len() - 2);
-            assert_eq!(arguments[1], batch.destinations.to_string().as_bytes());
-            let time = arguments.len() - 2;
-            for (place, argument) in arguments.iter().enumerate().skip(1) {
-                if place == time {
-                    assert_eq!(
-                        seconds(argument),
-                        seconds(text(&line[place + 2]).as_bytes())
-                    );
-                } else {
-                    assert_eq!(*argument, key(&line[place + 2]), "argument {place}");
-                }
-            }
+            // Theirs: keys, messages, capacities, the time, the expiry. Ours of one message: keys, that it is one, the
+            // expiry, what has expired, capacities, the message's number, the time, messages.
+            let (ours, keys) = (&batch.send.arguments[2..], batch.destinations);
+            assert_eq!(line[3], keys.to_string());
+            assert_eq!(ours.len(), 3 * keys + 5);
+            let theirs = |from: usize, count: usize| -> Vec<Vec<u8>> {
+                line[4 + from..][..count].iter().map(key).collect()
+            };
+            assert_eq!(ours[..keys], theirs(0, keys));
+            assert_eq!(ours[2 * keys + 5..], theirs(keys, keys));
+            assert_eq!(ours[keys + 3..][..keys], theirs(2 * keys, keys));
+            let time = text(&line[4 + 3 * keys]).as_bytes();
+            assert_eq!(seconds(&ours[2 * keys + 4]), seconds(time));
+            assert_eq!(ours[keys + 1], theirs(3 * keys + 1, 1)[0]);
         }
     }
     // With several hosts the layer trims on the wrong one, so the trims of one host are compared.
     let commands = Commands::new(&hosts(1));
     let batches = commands.send_to_group(members, &own, &event(), now(), &mut fill);
     let lines = recorded(&core["hosts_1"], "zremrangebyscore");
-    for (trim, line) in batches.expect("writable")[0].trims.iter().zip(&lines[3..]) {
-        check_trim(line, trim);
+    let batch = &batches.expect("writable")[0];
+    let ours = &batch.send.arguments[2..];
+    let expired = &ours[batch.destinations + 2];
+    for (to, line) in ours[..batch.destinations].iter().zip(&lines[3..]) {
+        check_trim(line, [to, expired]);
     }
 }
 

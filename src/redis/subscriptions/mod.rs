@@ -221,6 +221,11 @@ impl<T> Subscriptions<T> {
         taken
     }
 
+    /// Are there rooms still to be asked for that were known before the session?
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.table.lock().wanted.is_empty()
+    }
+
     /// Redis has this room, if it was asked for in this session; true if members wait for that.
     pub(crate) fn confirm(&self, name: &RoomName) -> bool {
         let mut table = self.table.lock();

@@ -248,6 +248,162 @@ fn what_a_return_costs_does_not_grow_with_the_rooms() {
     assert!(many.in_rooms <= few.in_rooms + 8 * 40, "{few:?}, {many:?}");
 }
 
+/// Until node 0 has every message of the others or has counted it.
+async fn until_known(sharing: &Sharing) {
+    sharing
+        .until("every message is known", |own| {
+            let (said, known) = own.owed(0);
+            said == known
+        })
+        .await;
+}
+
+/// Node 0 is cut off, node 1 says a word in each of these rooms, and its marks have come and gone.
+async fn miss_a_word(sharing: &mut Sharing, rooms: std::ops::Range<usize>) {
+    sharing.redis.cut_off(0, true);
+    sharing
+        .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
+        .await;
+    sharing.speak(1, rooms).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    sharing.redis.cut_off(0, false);
+}
+
+#[test]
+fn first_words_in_rooms_that_were_entered_together_are_missed_by_those_who_were_there_before() {
+    run(Box::pin(async {
+        let mut sharing = Box::pin(Sharing::begin(2, 0)).await;
+        for place in [0, 1] {
+            for room in 0..40 {
+                sharing.nodes[place].join(room);
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+        }
+        miss_a_word(&mut sharing, 0..40).await;
+        until_known(&sharing).await;
+        assert_eq!(sharing.nodes[0].metrics.bridge_gaps.get(), 40);
+        sharing.check();
+    }));
+}
+
+#[test]
+fn a_return_is_asked_about_while_members_enter_rooms_without_a_pause() {
+    run(Box::pin(async {
+        let mut sharing = Box::pin(Sharing::begin(2, 2_000)).await;
+        // Some rooms are on their way at any time.
+        sharing.redis.slow(0, Duration::from_millis(20));
+        miss_a_word(&mut sharing, 0..40).await;
+        sharing
+            .until("it is back", |own| own.nodes[0].way.standing().is_up)
+            .await;
+        let mut rooms = 2_000..;
+        for _ in 0..3_000 {
+            for room in rooms.by_ref().take(3) {
+                sharing.nodes[0].join(room);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(sharing.nodes[0].metrics.bridge_gaps.get(), 40);
+        sharing.check();
+    }));
+}
+
+#[test]
+fn a_second_outage_in_the_middle_of_a_return_hides_nothing_of_the_first_one() {
+    // From before Redis is asked for the first room until after the answers have come.
+    for millis in [1, 30, 300, 1_000] {
+        run(Box::pin(async {
+            let mut sharing = Box::pin(Sharing::begin(2, 2_000)).await;
+            // Answers to the question of the first session have long come.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            miss_a_word(&mut sharing, 0..40).await;
+            sharing
+                .until("it is back", |own| own.nodes[0].way.standing().is_up)
+                .await;
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            sharing.redis.cut_off(0, true);
+            sharing
+                .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
+                .await;
+            tokio::time::sleep(Duration::from_secs(45)).await;
+            sharing.redis.cut_off(0, false);
+            until_known(&sharing).await;
+            sharing.check();
+        }));
+    }
+}
+
+#[test]
+fn first_words_of_a_node_that_came_in_an_absence_are_missed_by_who_was_there_and_by_nobody_else() {
+    // A few are asked for in the rooms, many in one question.
+    for rooms in [8, 40] {
+        run(Box::pin(async {
+            let mut sharing = Box::pin(Sharing::begin(3, 0)).await;
+            for room in 0..rooms {
+                sharing.nodes[0].join(room);
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            sharing.redis.cut_off(0, true);
+            sharing
+                .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
+                .await;
+            // The second half is entered on the node that is cut off, too: what was said before was for others.
+            for room in 0..rooms {
+                sharing.nodes[1].join(room);
+                sharing.nodes[1].join(rooms + room);
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            sharing.speak(1, 0..2 * rooms).await;
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            for room in rooms..2 * rooms {
+                sharing.nodes[0].join(room);
+                sharing.nodes[2].join(room);
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            sharing.redis.cut_off(0, false);
+            sharing
+                .until("it is counted", |own| {
+                    own.nodes[0].metrics.bridge_gaps.get() >= rooms as u64
+                })
+                .await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let gaps = sharing.nodes.iter();
+            let gaps: Vec<u64> = gaps.map(|node| node.metrics.bridge_gaps.get()).collect();
+            assert_eq!(gaps, [rooms as u64, 0, 0]);
+            sharing.check();
+        }));
+    }
+}
+
+#[test]
+fn what_was_said_before_a_room_was_subscribed_is_not_missed_whatever_digest_is_held_meanwhile() {
+    run(Box::pin(async {
+        let mut sharing = Box::pin(Sharing::begin(2, 0)).await;
+        for room in 0..40 {
+            sharing.nodes[1].join(room);
+        }
+        // The digest about these rooms has come, and is held for a second.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sharing.redis.slow(0, Duration::from_millis(300));
+        for room in 0..40 {
+            sharing.nodes[0].join(room);
+        }
+        for room in 0..40 {
+            sharing.nodes[1].say(room, Duration::from_secs(60));
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let early = sharing.nodes[0].metrics.bridge_delivered.get();
+        for room in 0..40 {
+            sharing.nodes[1].say(room, Duration::from_secs(60));
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let metrics = &sharing.nodes[0].metrics;
+        let (later, gaps) = (metrics.bridge_delivered.get(), metrics.bridge_gaps.get());
+        assert_eq!((early, later, gaps), (0, 40, 0));
+        sharing.check();
+    }));
+}
+
 /// More of the figures of `docs/scale-out.md`: `SIM_FLEET=900000 cargo test --test sim fleet -- --nocapture`.
 #[test]
 fn a_fleet_returns_in_proportion_to_its_nodes_and_to_the_rooms_that_spoke() {

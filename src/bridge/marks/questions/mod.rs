@@ -23,6 +23,16 @@ const GATHER_NAMES: Duration = Duration::from_millis(50);
 /// Arrivals that were thrown away are asked for at most so often.
 const LAGGED: Duration = Duration::from_secs(1);
 
+/// While arrivals are thrown away again and again, answers may be among them, and each question reaches further back:
+/// the next one waits for this part of the time that it asks about, so that answers cost a few times what was said.
+const LAGGED_PART: u32 = 4;
+
+/// Who can answer a question has done so after that time, if this node was there to hear it.
+const ANSWERED: Duration = Duration::from_secs(30);
+
+/// Absences about which was asked lately; beyond that two become one.
+const ABSENCES_MAX: usize = 16;
+
 /// An absence begins so long before what was the last proof that everything arrives. A mark follows its message by as
 /// much: the quiet time and the tick of its sender, and the grace in which it is held here.
 pub(in crate::bridge) const MARGIN: Duration = Duration::from_secs(5);
@@ -75,8 +85,10 @@ pub(in crate::bridge) struct Questions {
     head: LetterHead,
     /// How long a question is repeated.
     expiry: Duration,
-    /// Since when this node may have missed something; none before its first session.
-    absent_since: Option<Millis>,
+    /// Since when this node may have missed something about which it has not asked yet.
+    absent_since: Option<Since>,
+    /// Absences about which it has, when, and since when they were.
+    absences: VecDeque<(Millis, Since)>,
     asked_at: Option<Millis>,
     /// A question is due then, about the absence too.
     due: Option<Millis>,
@@ -106,6 +118,7 @@ impl Questions {
             },
             expiry,
             absent_since: None,
+            absences: VecDeque::new(),
             asked_at: None,
             due: None,
             names_due: None,
@@ -123,6 +136,7 @@ impl Questions {
     /// A session begins: what was taken and not said is to be said in this one.
     pub(in crate::bridge) fn begin(&mut self, now: Millis) {
         self.is_caught_up = false;
+        self.is_old_checked = true;
         self.due = None;
         self.names.append(&mut self.asking);
         self.names_due = (!self.names.is_empty()).then_some(now);
@@ -132,32 +146,40 @@ impl Questions {
     }
 
     /// Something may have been missed since what arrived last for sure.
-    pub(in crate::bridge) fn absent(&mut self, proven: Option<Millis>, now: Millis) {
-        let Some(proven) = proven else {
+    pub(in crate::bridge) fn absent(&mut self, proven: Option<(Millis, Duration)>) {
+        let Some((proven, slept)) = proven else {
             return;
         };
-        let since = proven - MARGIN;
-        // Answers to a question of a moment ago may be among what was missed.
-        let is_answered = self.asked_at.is_some_and(|at| now.since(at) >= MARGIN * 2);
-        self.absent_since = match self.absent_since {
-            Some(before) if !is_answered => Some(before.min(since)),
-            _ => Some(since),
-        };
-    }
-
-    /// Arrivals were thrown away, of whichever rooms.
-    pub(in crate::bridge) fn lagged(&mut self, proven: Option<Millis>, now: Millis) {
-        if self.due.is_none() {
-            self.absent(proven, now);
-            self.due = self.is_caught_up.then_some(now + LAGGED);
+        self.miss(Since::new(proven, MARGIN.saturating_add(slept)));
+        // Answers to a question that was asked so late may be among what was missed, and all that it asked about.
+        while let Some((_, since)) = self.absences.pop_back_if(|(at, _)| *at + ANSWERED > proven) {
+            self.miss(since);
         }
     }
 
-    /// All rooms that are known are subscribed; true the first time in a session.
+    fn miss(&mut self, since: Since) {
+        let before = self.absent_since.unwrap_or(since);
+        self.absent_since = Some(before.min(since));
+    }
+
+    /// Arrivals were thrown away, of whichever rooms.
+    pub(in crate::bridge) fn lagged(&mut self, proven: Option<(Millis, Duration)>, now: Millis) {
+        if self.due.is_some() {
+            return;
+        }
+        self.absent(proven);
+        let absence = Duration::from_millis(absence(self.absent_since, now));
+        let beyond = absence.saturating_sub(MARGIN);
+        let pause = LAGGED.max(beyond / LAGGED_PART);
+        self.due = self.is_caught_up.then_some(now + pause);
+    }
+
+    /// All rooms are subscribed that were known before the session; true the first time in a session.
     pub(in crate::bridge) fn caught_up(&mut self, now: Millis) -> bool {
         let is_first = !std::mem::replace(&mut self.is_caught_up, true);
         if is_first {
             self.due = Some(now);
+            self.is_old_checked = false;
         }
         is_first
     }
@@ -174,6 +196,22 @@ impl Questions {
         self.entered.extend(entered);
         let more = self.entered.len().saturating_sub(ENTERED_MAX);
         drop(self.entered.drain(..more));
+    }
+
+    /// The rooms that this node has entered since then, so far as that is known.
+    pub(in crate::bridge) fn entered_since(&self, since: Millis) -> HashSet<RoomName> {
+        let entered = self.entered.iter().rev();
+        let entered = entered.take_while(|(at, _)| *at >= since);
+        entered.map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Rooms that this node had entered before then were its rooms during an absence about which it has just asked: who
+    /// began to speak there meanwhile has not been heard from the first.
+    pub(in crate::bridge) fn missed_since(&self, now: Millis) -> Option<Millis> {
+        let asked = self.absences.back()?;
+        let is_answered = now.since(asked.0) >= ANSWERED;
+        let since = u64::try_from(asked.1.0).ok().filter(|_| !is_answered)?;
+        Some(Millis(since))
     }
 
     /// A node is back that was away since then.
@@ -205,38 +243,68 @@ impl Questions {
         if self.ask_due()? > now {
             return None;
         }
-        if self.due.is_some_and(|due| due <= now) {
+        let mut absent_since = None;
+        let is_about_absence = self.due.is_some_and(|due| due <= now);
+        if is_about_absence {
             self.due = None;
             self.head.asked += 1;
             self.asked_at = Some(now);
-            self.is_old_checked = false;
+            absent_since = self.absent_since.take();
+            self.remember(absent_since, now);
         }
         self.names_due = None;
         self.asking.append(&mut self.names);
+        let mut head = self.head(now);
+        if is_about_absence {
+            head.absence = absence(absent_since, now);
+        }
         Some(OwnQuestion {
-            head: self.head(now),
+            head,
             names: self.asking.iter().cloned().collect(),
         })
     }
 
-    /// Redis took it.
-    pub(in crate::bridge) fn asked(&mut self) {
-        self.asking.clear();
+    /// Keeps in mind what is asked about, for those who are not there.
+    fn remember(&mut self, absent_since: Option<Since>, now: Millis) {
+        let Some(since) = absent_since else {
+            return;
+        };
+        self.absences.push_back((now, since));
+        if self.absences.len() > ABSENCES_MAX
+            && let Some((_, oldest)) = self.absences.pop_front()
+            && let Some((_, since)) = self.absences.front_mut()
+        {
+            *since = oldest.min(*since);
+        }
     }
 
-    /// The head of a letter of this node: with its last question, for those who were not there.
+    /// Redis took it. Who holds the rooms that it named is to know this node in them, before it says anything there.
+    pub(in crate::bridge) fn asked(&mut self, now: Millis) {
+        let names = std::mem::take(&mut self.asking);
+        if !names.is_empty() {
+            self.add(MarksAnswer {
+                since: None,
+                names,
+                is_owed: false,
+                due: now + GATHER,
+            });
+        }
+    }
+
+    /// The head of a letter of this node: with its last question, for those who were not there, and about the longest
+    /// absence, since whoever missed that question may have missed earlier ones.
     pub(in crate::bridge) fn head(&self, now: Millis) -> LetterHead {
-        let is_recent = self.asked_at.is_some_and(|at| now.since(at) < self.expiry);
-        let absence = self.absent_since.map(|since| now.since(since).as_millis());
-        match absence {
-            _ if !is_recent => LetterHead {
+        let is_recent = |at: &Millis| now.since(*at) < self.expiry;
+        if !self.asked_at.as_ref().is_some_and(is_recent) {
+            return LetterHead {
                 asked: 0,
                 ..self.head
-            },
-            absence => LetterHead {
-                absence: absence.map_or(0, |absence| u64::try_from(absence).unwrap_or(u64::MAX)),
-                ..self.head
-            },
+            };
+        }
+        let recent = self.absences.iter().filter(|(at, _)| is_recent(at));
+        LetterHead {
+            absence: absence(recent.map(|(_, since)| *since).min(), now),
+            ..self.head
         }
     }
 
@@ -253,7 +321,7 @@ impl Questions {
             absence,
             ..
         } = letter.head;
-        let is_new = self.note(node, asked, now);
+        let is_new = self.note((node, asked), letter.kind, now);
         let since = (is_new && absence > 0).then(|| now - Duration::from_millis(absence));
         let names: BTreeSet<RoomName> = letter.names().filter(holds).collect();
         let is_asked = is_new && letter.kind == LetterKind::Question;
@@ -271,12 +339,14 @@ impl Questions {
     }
 
     /// Keeps in mind that the node speaks so; true if it asks something that it has not asked before.
-    fn note(&mut self, node: NodeId, asked: u64, now: Millis) -> bool {
+    fn note(&mut self, (node, asked): (NodeId, u64), kind: LetterKind, now: Millis) -> bool {
+        let is_question = kind == LetterKind::Question;
         if self.askers.len() >= NODES_MAX && !self.askers.contains_key(&node) {
             let is_there = |asker: &Asker| now.since(asker.heard) < GONE;
             self.askers.retain(|_, asker| is_there(asker));
             if self.askers.len() >= NODES_MAX {
-                return asked > 0;
+                // A digest of one that is not kept in mind may be the answer to a digest of this node.
+                return is_question && asked > 0;
             }
         }
         let begin = Asker {
@@ -285,8 +355,13 @@ impl Questions {
         };
         let asker = self.askers.entry(node).or_insert(begin);
         asker.heard = now;
-        let is_new = asked > asker.asked;
-        asker.asked = asked.max(asker.asked);
+        // Questions come in order, digests with an older number behind them: another number in a question is a new one,
+        // whatever somebody has said in the node's name.
+        let is_new = asked > asker.asked || is_question && asked != asker.asked;
+        let is_new = is_new && asked > 0;
+        if is_new {
+            asker.asked = asked;
+        }
         is_new
     }
 
@@ -324,14 +399,31 @@ impl Questions {
         heard.iter().any(|node| !self.askers.contains_key(node))
     }
 
-    /// Once for each question about an absence, when those that know the form have said so: since when the others are to
+    /// Once for each return (whoever does not know the form tells by the next message what arrivals were thrown away), when those that know the form have said so: since when the others are to
     /// have said who they are.
     pub(in crate::bridge) fn check_old(&mut self, now: Millis) -> Option<Millis> {
-        let asked_at = self.asked_at?;
+        let asked_at = self.asked_at.filter(|_| self.due.is_none())?;
         let is_due = !self.is_old_checked && now.since(asked_at) >= SILENCE;
         self.is_old_checked |= is_due;
         is_due.then_some(asked_at)
     }
+}
+
+/// When an absence began, in milliseconds of this process's clock: before its start too, if the machine has slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Since(i128);
+
+impl Since {
+    fn new(proven: Millis, before: Duration) -> Self {
+        let before = i128::try_from(before.as_millis()).unwrap_or(i128::from(u64::MAX));
+        Self(i128::from(proven.0) - before)
+    }
+}
+
+/// An absence as a letter says it; 0 for none.
+fn absence(since: Option<Since>, now: Millis) -> u64 {
+    let millis = since.map(|since| (i128::from(now.0) - since.0).max(0));
+    millis.map_or(0, |millis| u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
