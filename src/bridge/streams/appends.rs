@@ -23,7 +23,7 @@ use std::sync::Arc;
 const CALL_ROOMS: usize = 16;
 
 /// Messages in one call: each takes 4 µs.
-const CALL_ENTRIES: usize = 128;
+const CALL_ENTRIES: usize = 64;
 
 /// Bytes of messages in one call, and one message more. As many are read again, to find what is to go.
 const CALL_BYTES: usize = 32 * 1024;
