@@ -35,7 +35,8 @@ pub(crate) const ENTRY_BYTES: usize = 128;
 /// for each origin and for the room itself.
 pub(crate) const ROOM_BYTES: usize = 8 * 1024 + (STREAM_ORIGINS + 1) * 256;
 
-/// Nodes that `append.lua` remembers in a room.
+/// Nodes that `append.lua` remembers in a room, however long they say nothing. Each of those that spoke there in the last
+/// ten minutes has a field more, up to 1,024: who has that many has so much more in a few rooms.
 const STREAM_ORIGINS: usize = 64;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::config::{BridgeMode, BridgeSettings};
 use crate::redis::rights::{CONNECTION, of_connection, of_sentinels};
 
 /// Of the functions of mode `streams`, and of calling them.
-const FUNCTIONS: &str = "+script|load +evalsha +time +xadd +xtrim +xrange +xrevrange +hget +hmget +hset +hlen +hgetall +hdel +zcard +zscore +zadd +zremrangebyscore +pexpire";
+const FUNCTIONS: &str = "+script|load +evalsha +time +xadd +xtrim +xlen +xrange +xrevrange +hget +hmget +hset +hlen +hgetall +hdel +zcard +zscore +zadd +zremrangebyscore +pexpire";
 
 /// Of the nodes among themselves, whose names begin with these prefixes.
 pub(super) fn of_nodes(

@@ -22,7 +22,7 @@ section! {
     ["history"] HistorySettings {
         /// Where: `streams`, in Redis, with `bridge.mode = "streams"`; or `journal`, on a node without a bridge, in the file of `archive.path`, from which it is read again after a restart.
         mode: HistoryMode = HistoryMode::Streams, restart;
-        /// Most messages kept of a room.
+        /// Most messages kept of a room; in Redis a sixteenth more, until they are cut off together.
         capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
         /// Most bytes kept of a room, as Redis needs them: a quarter more than a message has, and 128; the newest is kept whatever its size.
         bytes_max: usize = 256 * 1024, restart, in BYTES_MIN..=BYTES_MAX;

@@ -84,7 +84,11 @@ fn members_of_all_nodes_see_one_order_and_each_message_once() {
         .sum();
     assert_eq!(appended, (3 * EACH + 1) as f64);
     let length = redis.command(&["XLEN", "supportal:stream:{chat_1_abc}"]);
-    assert_eq!(length, Reply::Number(100), "history.capacity");
+    // Those that are too many are cut off together: a sixteenth of `history.capacity` may wait for that.
+    assert!(
+        matches!(length, Reply::Number(100..=106)),
+        "history.capacity: {length:?}"
+    );
 }
 
 #[test]

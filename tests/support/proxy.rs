@@ -166,6 +166,15 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
     }
 }
 
+/// Do these bytes have to wait?
+fn is_held(weather: Weather, to_node: bool) -> bool {
+    match weather {
+        Weather::Silence => true,
+        Weather::Deaf => to_node,
+        _ => false,
+    }
+}
+
 /// Passes bytes until either end is gone or the weather cuts it. True if a long answer was bitten off.
 fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> bool {
     let mut buffer = [0; 16 * 1024];
@@ -175,8 +184,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> b
         let weather = sky.now();
         match weather {
             Weather::Cut => return false,
-            Weather::Deaf if !to_node => {}
-            Weather::Silence | Weather::Deaf => {
+            _ if is_held(weather, to_node) => {
                 thread::park_timeout(LOOK);
                 continue;
             }
@@ -190,6 +198,8 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> b
             | Weather::Far
             | Weather::Drops
             | Weather::Garbage
+            | Weather::Silence
+            | Weather::Deaf
             | Weather::Bite => {}
         }
         let count = match from.read(&mut buffer) {
@@ -200,6 +210,13 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) -> b
             }
             Err(_) => return false,
         };
+        // The weather may have changed while these were waited for.
+        while is_held(sky.now(), to_node) && !sky.has_ended() {
+            thread::park_timeout(LOOK);
+        }
+        if sky.now() == Weather::Cut {
+            return false;
+        }
         match weather {
             Weather::Slow => thread::park_timeout(Duration::from_millis(100)),
             Weather::Far => thread::park_timeout(Duration::from_millis(3)),

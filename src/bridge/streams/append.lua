@@ -1,88 +1,113 @@
 -- Appends messages to rooms' streams and publishes them, in one step for all the rooms.
 -- KEYS  for each room its stream (also the channel's name), its origins and, if it has some, its ids; then the archive,
 --       if there is one
--- ARGV  PUBLISH or SPUBLISH, most entries, most bytes, milliseconds they are kept, milliseconds the origins are,
---       origin, life of this Redis (empty: it is asked, '-': nobody knows), fence (reserved: read over), most bytes of the
---       archive and milliseconds that it keeps (empty: there is none); then for each room: envelope head, epoch and offset
---       of the newest entry its node has seen (empty: of none), '1' if it has ids, the number that is on its way in front
---       of these (empty: none is), how many messages, and for each of these: its number at this origin, its bytes, with an archive what is kept of it there (nothing: it is no event),
---       with ids its own (nothing: it has none)
+-- ARGV  PUBLISH or SPUBLISH, most entries (a sixteenth more until they are cut off), most bytes, milliseconds they are
+--       kept, milliseconds the origins are, origin, life of this Redis (empty: it is asked, '-': nobody knows), fence
+--       (reserved: read over), most bytes of the archive and milliseconds that it keeps (empty: there is none); then for
+--       each room: envelope head, epoch and offset of the newest entry its node has seen (empty: of none), '1' if it has
+--       ids, the number that is on its way in front of these (empty: none is), how many messages, and for each of these:
+--       its number at this origin, its bytes, with an archive what is kept of it there (nothing: it is no event), with
+--       ids its own (nothing: it has none)
 -- Answers for each room: how many were appended (fewer than given if some had been before), epoch and offset of its
 -- newest entry, with ids the EPOCH-OFFSET of each message that has one; or what is wrong with its keys, as text.
 --
 -- The origins of a room outlive its stream. Beside each origin's 'last number, milliseconds' they have, no longer than
--- what Redis keeps compactly, 'said' (of the archive); 'tail', where numbering goes on: offset, milliseconds, life of
--- Redis, epoch; 'before', of the epoch before: events before the two epochs, the highest offset that anybody has seen,
--- the one that was here then, the two epochs; 'sweep', from how many on to look for origins that have ended. Each ends
--- with a number that is later than any milliseconds: to the version before this, an origin that spoke just now.
--- A number, if Lua counts exactly up to there.
-local highest = 9000000000000000
+-- what Redis keeps compactly, 'said' (of the archive); 'tail', packed: where numbering goes on (offset, milliseconds,
+-- epoch), what the stream holds (entries, bytes of all up to now, no less than the bytes that are there, no later than
+-- the milliseconds of its oldest entry), and the life of Redis; 'before', of the epoch before: events before the two
+-- epochs, the highest offset that anybody has seen, the one that was here then, the two epochs; 'sweep', from how many
+-- on to look for origins that have ended. Each ends with a number that is later than any milliseconds: to the version
+-- before this, an origin that spoke just now.
+--
+-- To read an entry costs Redis more than to append one. What 'tail' says of a stream is believed while there are as
+-- many entries as it says and none newer than it says; what few calls need is made when it is needed.
+
+local call, try, format, match = redis.call, redis.pcall, string.format, string.match
+local floor, ceil, pack = math.floor, math.ceil, struct.pack
+local capacity, bytes_max = tonumber(ARGV[2]), tonumber(ARGV[3])
+local kept, kept_origins = tonumber(ARGV[4]), tonumber(ARGV[5])
+-- To cut off one entry costs more than to append one, to cut off several little more: so many may be too many.
+local spare = floor(capacity / 16)
+local origin, life, has_archive = ARGV[6], ARGV[7], ARGV[9] ~= ''
+local archive = has_archive and KEYS[#KEYS]
+-- A number, if Lua counts exactly up to there, and one that stands for none.
+local highest, unknown = 9000000000000000, 281474976710655
+-- What is written as a whole number of 64 bits is written quickest; Lua has it where Redis is not built for 32.
+local digits_form, id_form = '%.0f', '%.0f-%.0f'
+if format('%d', highest) == '9000000000000000' then
+  digits_form, id_form = '%d', '%d-%d'
+end
+local tail_form, tail_bytes, tail_end = '>I6I6I7I4I6I6I6c8', 64, ' 99999999999999'
+if life == '' then
+  -- Whoever may not ask learns of a failover by what was seen alone.
+  local info = try('INFO', 'server')
+  life = type(info) == 'string' and match(info, 'run_id:(%x+)') or '-'
+end
+life = string.sub(life .. '       ', 1, 8)
+local is_life_known = life ~= '-       '
+local time = call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local clock = floor(micros / 1000)
+-- A sixteenth of the time that each is kept, and which one it is.
+local part, part_origins = ceil(kept / 16), ceil(kept_origins / 16)
+local now, now_origins = floor(clock / part), floor(clock / part_origins)
+
+-- Lua takes more for a number than we write: 'nan' and '-inf' would be in every sum from then on.
 local function digits(text)
   local number = text and #text < 17 and string.find(text, '^%d+$') and tonumber(text)
   return number and number < highest and number or nil
 end
-local capacity, bytes_max, kept, kept_origins = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local origin, life = ARGV[6], ARGV[7]
-local has_archive = ARGV[9] ~= ''
-local archive = has_archive and KEYS[#KEYS]
-if life == '' then
-  -- Whoever may not ask learns of a failover by what was seen alone.
-  local info = redis.pcall('INFO', 'server')
-  life = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or '-'
-end
-life = string.sub(life, 1, 8)
-local time = redis.call('TIME')
-local micros = time[1] * 1000000 + time[2]
-local clock = math.floor(micros / 1000)
-
 -- What an entry counts as: what Redis (7.0, jemalloc) takes for one of this length at most.
 local function weigh(bytes)
-  return math.ceil(bytes * 1.25) + 128
-end
-local function size(fields)
-  return weigh(#(fields[4] or '') + #(fields[6] or ''))
-end
--- Lua takes more for a number than we write: 'nan' and '-inf' would be in every sum from then on.
-local function count(text)
-  return text and #text < 16 and string.find(text, '^%d+$') and tonumber(text) or nil
-end
--- Bytes appended up to and with an entry, as its field b says; older versions wrote none.
-local function total_of(fields)
-  return fields[7] == 'b' and count(fields[8]) or nil
+  return ceil(bytes * 1.25) + 128
 end
 local function whole(number)
-  return string.format('%.0f', number)
+  return format(digits_form, number)
 end
 
--- The epoch before.
-local function before_of(room)
-  if not room.before then
-    local base, base_now, offset, kept_then, epoch, epoch_now =
-      string.match(room.before_text or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-    if digits(base) and digits(base_now) and digits(offset) and digits(kept_then) and digits(epoch)
-      and digits(epoch_now) == room.epoch then
-      room.before = { base = tonumber(base), base_now = tonumber(base_now), offset = tonumber(offset),
-        kept = tonumber(kept_then), epoch = tonumber(epoch) }
-    else
-      room.before = { base = 0, base_now = 0, offset = 0, kept = 0, epoch = 0 }
-    end
+local function make_rare()
+  local rare = {}
+  local function size(fields)
+    return weigh(#(fields[4] or '') + #(fields[6] or ''))
   end
-  return room.before
-end
+  -- Bytes appended up to and with an entry, as its field b says; older versions wrote none.
+  local function total_of(fields)
+    local total = fields[7] == 'b' and fields[8] and #fields[8] < 15 and digits(fields[8])
+    return total or nil
+  end
 
--- Where the numbering of a room stands: where its stream ends, or beyond, where it ended.
-local function place(room, newest, text)
-  room.epoch, room.offset, room.millis, room.life = 0, 0, 0, ''
-  if text then
-    local offset, millis, known_life, epoch = string.match(text, '^(%d+) (%d+) (%S+) (%d+)$')
-    if digits(epoch) and digits(offset) and digits(millis) then
-      room.offset, room.millis, room.life, room.epoch = tonumber(offset), tonumber(millis), known_life, tonumber(epoch)
+  -- The epoch before.
+  local function before_of(room)
+    if not room.before then
+      local base, base_now, offset, kept_then, epoch, epoch_now = match(
+        call('HGET', room.origins, 'before') or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+      if digits(base) and digits(base_now) and digits(offset) and digits(kept_then) and digits(epoch)
+        and digits(epoch_now) == room.epoch then
+        room.before = { base = tonumber(base), base_now = tonumber(base_now), offset = tonumber(offset),
+          kept = tonumber(kept_then), epoch = tonumber(epoch) }
+      else
+        room.before = { base = 0, base_now = 0, offset = 0, kept = 0, epoch = 0 }
+      end
     end
+    return room.before
   end
-  if newest then
-    local at, number = string.match(newest[1], '^(%d+)-(%d+)$')
-    local of = digits(newest[2][2])
-    at, number = tonumber(at), tonumber(number)
+  rare.before_of = before_of
+
+  function rare.keep_before(room)
+    local was = room.before
+    call('HSET', room.origins, 'before', format('%.0f %.0f %.0f %.0f %.0f %.0f', was.base, was.base_now, was.offset,
+      was.kept, was.epoch, room.epoch))
+    room.has_new_before = false
+  end
+
+  -- Somebody else has appended, or there is no tail: what the newest entry says.
+  function rare.take_newest(room, newest)
+    local at, number = match(newest[1], '^(%d+)-(%d+)$')
+    local of = newest[2][1] == 'e' and digits(newest[2][2])
+    at, number = digits(at), digits(number)
+    if not of or not at or not number then
+      return 'FOREIGN entry ' .. newest[1] .. ' is none of a gateway'
+    end
     if of > room.epoch then
       -- Begun by a version that knows of no tail.
       if room.epoch > 0 then
@@ -96,356 +121,430 @@ local function place(room, newest, text)
       room.offset = math.max(room.offset, number)
     end
     room.millis = math.max(room.millis, at)
-    room.total = total_of(newest[2])
+    room.total, room.held = total_of(newest[2]) or 0, false
   end
-  room.total, room.before_call = room.total or 0, room.millis
-  room.millis = math.max(room.millis, clock)
-end
 
--- What is wrong with a key is its room's alone, and found before anything is written: what was appended and not
--- published would be a repeat next time.
-local function look(room, ids)
-  local newest = redis.pcall('XREVRANGE', room.stream, '+', '-', 'COUNT', 1)
-  if newest.err then
-    return newest.err
-  end
-  newest = newest[1]
-  if newest and (newest[2][1] ~= 'e' or not digits(newest[2][2])) then
-    return 'FOREIGN entry ' .. newest[1] .. ' is none of a gateway'
-  end
-  local known = redis.pcall('HMGET', room.origins, origin, 'tail', 'before', 'said')
-  if known.err then
-    return known.err
-  end
-  if ids then
-    local there = redis.pcall('ZCARD', ids)
-    if type(there) == 'table' then
-      return there.err
+  -- Redis has lost what it had answered for, or may have: no number of the old epoch is given out a second time, and
+  -- everybody is told how far that one was seen.
+  function rare.begin_anew(room, epoch, offset)
+    local base = before_of(room).base_now
+    local before = { base = base, offset = room.offset, kept = room.offset, epoch = room.epoch }
+    if epoch > before.epoch then
+      before.epoch, before.offset, before.kept = epoch, offset, 0
+    elseif epoch == before.epoch then
+      before.offset = math.max(before.offset, offset)
     end
-    room.ids = ids
+    before.base_now = base + before.offset
+    if before.epoch > 0 then
+      room.before, room.is_told, room.has_new_before = before, true, true
+    end
+    room.epoch, room.offset = math.max(micros, room.epoch + 1, epoch + 1), 0
+    -- Ids rise, although their offsets begin anew.
+    room.millis = math.max(clock, room.said_last + 1)
   end
-  if not room.epoch then
-    room.is_new, room.has_stream, room.has_tail = not known[1], newest, known[2]
-    room.last = known[1] and digits(string.match(known[1], '^%d+')) or 0
-    room.before_text, room.said = known[3], math.max(micros, (digits(known[4]) or 0) + 1)
-    place(room, newest, known[2])
-  end
-end
 
--- Redis has lost what it had answered for, or may have: no number of the old epoch is given out a second time, and
--- everybody is told how far that one was seen.
-local function begin_anew(room, epoch, offset)
-  local base = before_of(room).base_now
-  local before = { base = base, offset = room.offset, kept = room.offset, epoch = room.epoch }
-  if epoch > before.epoch then
-    before.epoch, before.offset, before.kept = epoch, offset, 0
-  elseif epoch == before.epoch then
-    before.offset = math.max(before.offset, offset)
+  -- The entries are of different versions, or somebody else's, and do not say how many bytes there are: those of the
+  -- newest stay that are within them.
+  local function bound_uncounted(room)
+    local held, from, keep, piece = 0, '+', nil, 2
+    repeat
+      local entries = call('XREVRANGE', room.stream, from, '-', 'COUNT', piece)
+      for _, entry in ipairs(entries) do
+        held, from = held + size(entry[2]), '(' .. entry[1]
+        if held > bytes_max and keep then
+          room.length = room.length - call('XTRIM', room.stream, 'MINID', '=', keep)
+          return
+        end
+        keep = entry[1]
+      end
+      piece = math.min(2 * piece, 16)
+    until #entries == 0
   end
-  before.base_now = base + before.offset
-  if before.epoch > 0 then
-    room.before, room.is_told, room.has_new_before = before, true, true
+
+  -- The oldest go that are too old, and then until the rest is within the bytes: no more of them in a call than a
+  -- mebibyte beside twice of what it adds, and in the next ones what is left. The newest stays whatever its size.
+  function rare.bound(room, newest, added_bytes)
+    local aged = room.millis - kept
+    local function oldest_of()
+      local oldest = call('XRANGE', room.stream, '-', '+', 'COUNT', 1)[1]
+      room.oldest = tonumber(match(oldest[1], '^%d+'))
+      return oldest
+    end
+    local oldest = oldest_of()
+    if room.oldest < aged then
+      room.length = room.length - call('XTRIM', room.stream, 'MINID', '=', format('%.0f-0', aged))
+      oldest = oldest_of()
+    end
+    local least, held = size(oldest[2]), total_of(oldest[2])
+    held = held and room.total - held + least
+    if not held or held < least then
+      room.held = false
+      return bound_uncounted(room)
+    end
+    -- As many as are to go if they are as large as the oldest.
+    local piece = math.min(4, math.max(0, ceil((held - bytes_max) / least)) + 1)
+    local from, keep, removed = '-', nil, 0
+    local is_over, most = held > bytes_max, 1048576 + 2 * added_bytes
+    while is_over do
+      for _, entry in ipairs(call('XRANGE', room.stream, from, '+', 'COUNT', piece)) do
+        keep, from = entry[1], '(' .. entry[1]
+        is_over = held > bytes_max and keep ~= newest and removed < most
+        if not is_over then
+          break
+        end
+        local bytes = size(entry[2])
+        held, removed = held - bytes, removed + bytes
+      end
+      piece = math.min(2 * piece, 16)
+    end
+    if keep then
+      room.length = room.length - call('XTRIM', room.stream, 'MINID', '=', keep)
+      room.oldest = tonumber(match(keep, '^%d+'))
+    end
+    room.held = held
   end
-  room.epoch, room.offset = math.max(micros, room.epoch + 1, epoch + 1), 0
-  -- Ids rise, although their offsets begin anew.
-  room.millis = math.max(clock, room.before_call + 1)
+
+  -- Events of the room up to one, in all its epochs, and back.
+  function rare.place_of(room, score)
+    local before = before_of(room)
+    if score > before.base_now then
+      return whole(room.epoch) .. '-' .. whole(score - before.base_now)
+    end
+    return whole(before.epoch) .. '-' .. whole(math.max(0, score - before.base))
+  end
+  function rare.forget_ids(room)
+    local oldest = call('XRANGE', room.stream, '-', '+', 'COUNT', 1)[1]
+    local of, offset = digits(oldest[2][2]), tonumber(match(oldest[1], '%d+$'))
+    local before = before_of(room)
+    local base = of == room.epoch and before.base_now or of == before.epoch and before.base
+    if base then
+      call('ZREMRANGEBYSCORE', room.ids, '-inf', '(' .. whole(base + offset))
+    end
+    call('PEXPIRE', room.ids, whole(kept + part))
+  end
+
+  -- Every boot of a node is an origin. Those go that have been silent for ten minutes, and beyond 1,024 those that have
+  -- been for longest; the next look is when there are twice as many as are left.
+  function rare.forget_origins(room, there)
+    local sweep = match(call('HGET', room.origins, 'sweep') or '', '^(%d+) %d+$')
+    if there <= math.min(digits(sweep) or 64, 1024) then
+      return
+    end
+    local ours = { tail = true, before = true, sweep = true, said = true }
+    local all, gone, left = call('HGETALL', room.origins), {}, {}
+    for index = 1, #all, 2 do
+      local name, spoke = all[index], tonumber(match(all[index + 1], '%d+$') or 0)
+      if name ~= origin and not ours[name] then
+        local list = spoke < clock - 600000 and gone or left
+        list[#list + 1] = { name, spoke }
+      end
+    end
+    if #left >= 1024 then
+      table.sort(left, function(one, other)
+        return one[2] > other[2]
+      end)
+      while #left > 768 do
+        gone[#gone + 1] = table.remove(left)
+      end
+    end
+    for _, entry in ipairs(gone) do
+      call('HDEL', room.origins, entry[1])
+    end
+    call('HSET', room.origins, 'sweep', format('%.0f %.0f', math.min(2 * #left, 1024), highest))
+  end
+  return rare
 end
-local function compare(room, epoch, offset)
-  local is_behind = epoch > room.epoch or epoch == room.epoch and offset > room.offset
-  local is_another = life ~= '-' and room.life ~= '' and room.life ~= '-' and room.life ~= life
-  if is_behind or is_another and room.epoch > 0 or room.offset > highest - 1000000 then
-    begin_anew(room, epoch, offset)
-  elseif epoch > 0 and epoch < room.epoch and epoch == before_of(room).epoch and offset > room.before.offset then
-    room.before.offset, room.is_told, room.has_new_before = offset, true, true
-  end
-  room.life = life ~= '-' and life or room.life
+local made
+local function rare()
+  made = made or make_rare()
+  return made
 end
 
 -- The archive has all rooms of this Redis, one entry behind the other: each counts them from 1 in a life of the
 -- archive, and the bytes up to its own. Within a room times rise, whatever the clock does.
-local archived, archive_life, number, weight, added = clock, whole(micros), 0, 0, 0
-local function look_at_archive()
-  local newest = redis.pcall('XREVRANGE', archive, '+', '-', 'COUNT', 1)
-  if newest.err then
-    return newest.err
-  end
+local archive_entry, trim_archive, archive_fault, archived_now
+if has_archive then
+  local archived, archive_life, number, weight, held_before, added = clock, whole(micros), 0, 0, 0, 0
+  local newest = try('XREVRANGE', archive, '+', '-', 'COUNT', 1)
+  archive_fault = newest.err
   newest = newest[1]
   if newest then
-    if newest[2][1] ~= 'a' or not string.find(newest[2][2], '^%d+$') then
-      return 'FOREIGN entry ' .. newest[1] .. ' is none of a gateway'
+    local at, counted = match(newest[1], '^(%d+)-(%d+)$')
+    at, counted = digits(at), digits(counted)
+    if newest[2][1] ~= 'a' or not digits(newest[2][2]) or not at or not counted then
+      archive_fault = 'FOREIGN entry ' .. newest[1] .. ' is none of a gateway'
+    else
+      archived, number, archive_life = math.max(archived, at), counted, newest[2][2]
+      weight = newest[2][4] and #newest[2][4] < 16 and digits(newest[2][4]) or 0
+      held_before = weight
     end
-    local at, counted = string.match(newest[1], '^(%d+)-(%d+)$')
-    archived, number = math.max(archived, tonumber(at)), tonumber(counted)
-    archive_life, weight = newest[2][2], count(newest[2][4]) or 0
   end
-end
-local archive_fault = archive and look_at_archive()
-local held_before = weight
-local function archive_entry(room, record)
-  number, weight, added = number + 1, weight + weigh(#room.stream + #record), added + 1
-  redis.call('XADD', archive, whole(archived) .. '-' .. whole(number), 'a', archive_life, 'b', whole(weight),
-    'r', room.stream, 'e', whole(room.epoch), 'o', whole(room.offset), 't', whole(room.said), 'j', record)
-  room.said, room.has_said = room.said + 1, true
-end
--- The oldest go that are too old, and then until the rest is within the bytes; never the newest. Redis does nothing else
--- meanwhile, so a call removes no more than this beside twice of what it adds, and the next ones what is left.
-local removes, removes_bytes, node = 1000, 1048576, 100
-local function trim_archive(most_held, kept_for)
-  local most, aged = removes + 2 * added, string.format('%.0f-0', archived - kept_for)
-  -- By whole nodes of the stream; unless it ended with the limit, what is left of them is in one.
-  if redis.call('XTRIM', archive, 'MINID', '~', aged, 'LIMIT', most) <= most - node then
-    redis.call('XTRIM', archive, 'MINID', '=', aged)
+  archived_now = function()
+    return added > 0
   end
-  redis.call('PEXPIRE', archive, kept_for)
-  local newest, most_bytes = whole(archived) .. '-' .. whole(number), removes_bytes + 2 * (weight - held_before)
-  -- Mostly the oldest stays.
-  local from, keep, is_over, removed, piece = '-', newest, true, 0, 1
-  while is_over do
-    for _, entry in ipairs(redis.call('XRANGE', archive, from, '+', 'COUNT', piece)) do
-      keep, from = entry[1], '(' .. entry[1]
-      local bytes = weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
-      is_over = weight - (count(entry[2][4]) or 0) + bytes > most_held and keep ~= newest and removed < most_bytes
-      if not is_over then
-        break
+  archive_entry = function(room, record)
+    number, weight, added = number + 1, weight + weigh(#room.stream + #record), added + 1
+    call('XADD', archive, whole(archived) .. '-' .. whole(number), 'a', archive_life, 'b', whole(weight),
+      'r', room.stream, 'e', room.epoch_text, 'o', whole(room.offset), 't', whole(room.said), 'j', record)
+    room.said, room.has_said = room.said + 1, true
+  end
+  -- The oldest go that are too old, and then until the rest is within the bytes; never the newest. Redis does nothing
+  -- else meanwhile, so a call removes no more than this beside twice of what it adds, and the next ones what is left.
+  local removes, removes_bytes, node = 1000, 1048576, 100
+  trim_archive = function(most_held, kept_for)
+    local most, aged = removes + 2 * added, format('%.0f-0', archived - kept_for)
+    -- By whole nodes of the stream; unless it ended with the limit, what is left of them is in one.
+    if call('XTRIM', archive, 'MINID', '~', aged, 'LIMIT', most) <= most - node then
+      call('XTRIM', archive, 'MINID', '=', aged)
+    end
+    call('PEXPIRE', archive, kept_for)
+    local last, most_bytes = whole(archived) .. '-' .. whole(number), removes_bytes + 2 * (weight - held_before)
+    -- Mostly the oldest stays.
+    local from, keep, is_over, removed, piece = '-', last, true, 0, 1
+    while is_over do
+      for _, entry in ipairs(call('XRANGE', archive, from, '+', 'COUNT', piece)) do
+        keep, from = entry[1], '(' .. entry[1]
+        local bytes = weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
+        local up_to = entry[2][4] and #entry[2][4] < 16 and digits(entry[2][4]) or 0
+        is_over = weight - up_to + bytes > most_held and keep ~= last and removed < most_bytes
+        if not is_over then
+          break
+        end
+        removed = removed + bytes
       end
-      removed = removed + bytes
+      piece = math.min(2 * piece, 16)
     end
-    piece = math.min(2 * piece, 16)
+    if removed > 0 then
+      call('XTRIM', archive, 'MINID', '=', keep)
+    end
   end
-  redis.call('XTRIM', archive, 'MINID', '=', keep)
 end
 
--- The entries are of different versions, or somebody else's, and do not say how many bytes there are: those of the
--- newest stay that are within them.
-local function bound_uncounted(room)
-  local held, from, keep, piece = 0, '+', nil, 2
-  repeat
-    local entries = redis.call('XREVRANGE', room.stream, from, '-', 'COUNT', piece)
-    for _, entry in ipairs(entries) do
-      held, from = held + size(entry[2]), '(' .. entry[1]
-      if held > bytes_max and keep then
-        redis.call('XTRIM', room.stream, 'MINID', '=', keep)
-        return
+-- What is wrong with a key is its room's alone, and found before anything is written: what was appended and not
+-- published would be a repeat next time.
+local function look(room)
+  local known
+  if has_archive then
+    known = try('HMGET', room.origins, origin, 'tail', 'said')
+  else
+    known = try('HMGET', room.origins, origin, 'tail')
+  end
+  if known.err then
+    return known.err
+  end
+  local length = try('XLEN', room.stream)
+  if type(length) == 'table' then
+    return length.err
+  end
+  local last, tail = known[1], known[2]
+  room.last = last and tonumber(match(last, '^%d+')) or 0
+  if room.last >= highest then
+    room.last = 0
+  end
+  room.is_new, room.has_stream, room.has_tail, room.length = not last, length > 0, tail, length
+  local after = '-'
+  if tail and #tail == tail_bytes then
+    local offset, millis, epoch, entries, total, held, oldest, life_then = struct.unpack(tail_form, tail)
+    if epoch < highest then
+      room.epoch, room.offset, room.millis, room.life = epoch, offset, millis, life_then
+      if entries == length then
+        after = '(' .. format(id_form, millis, offset)
+        room.total, room.oldest, room.held = total, oldest, held < unknown and held
       end
-      keep = entry[1]
     end
-    piece = math.min(2 * piece, 16)
-  until #entries == 0
-end
--- The oldest go that are too old, and then until the rest is within the bytes, as many in one call as of the archive;
--- the newest stays whatever its size. What the oldest one is then.
-local function bound(room, newest, added_bytes)
-  local aged = room.millis - kept
-  local oldest = redis.call('XRANGE', room.stream, '-', '+', 'COUNT', 1)[1]
-  if tonumber(string.match(oldest[1], '^%d+')) < aged then
-    redis.call('XTRIM', room.stream, 'MINID', '=', string.format('%.0f-0', aged))
-    oldest = redis.call('XRANGE', room.stream, '-', '+', 'COUNT', 1)[1]
   end
-  local least, held = size(oldest[2]), total_of(oldest[2])
-  held = held and room.total - held + least
-  if not held or held < least then
-    return bound_uncounted(room)
-  end
-  -- As many as are to go if they are as large as the oldest.
-  local piece = math.min(16, math.max(0, math.ceil((held - bytes_max) / least)) + 1)
-  local from, keep, removed = '-', nil, 0
-  local is_over, most = held > bytes_max, removes_bytes + 2 * added_bytes
-  while is_over do
-    for _, entry in ipairs(redis.call('XRANGE', room.stream, from, '+', 'COUNT', piece)) do
-      keep, from = entry[1], '(' .. entry[1]
-      is_over = held > bytes_max and keep ~= newest and removed < most
-      if not is_over then
-        break
+  if length > 0 then
+    local newest = try('XREVRANGE', room.stream, '+', after, 'COUNT', 1)
+    if newest.err then
+      return newest.err
+    end
+    if newest[1] then
+      local fault = rare().take_newest(room, newest[1])
+      if fault then
+        return fault
       end
-      local bytes = size(entry[2])
-      held, removed = held - bytes, removed + bytes
     end
+  else
+    room.total, room.held, room.oldest = 0, 0, false
   end
-  if keep then
-    redis.call('XTRIM', room.stream, 'MINID', '=', keep)
+  if has_archive then
+    room.said = math.max(micros, (digits(known[3]) or 0) + 1)
+  end
+  room.said_last = room.millis
+  if clock > room.millis then
+    room.millis = clock
   end
 end
 
--- A room that is spoken in does not say so each time: the first who speaks in a sixteenth of the time adds that.
-local function renew(key, millis, is_new, last)
-  local part = math.ceil(millis / 16)
-  if is_new or math.floor(last / part) ~= math.floor(clock / part) then
-    redis.call('PEXPIRE', key, whole(millis + part))
+-- What a node has seen, beside what there is.
+local function compare(room, epoch, offset)
+  local is_behind = epoch > room.epoch or epoch == room.epoch and offset > room.offset
+  local is_another = is_life_known and room.life and room.life ~= '-       ' and room.life ~= life
+  if is_behind or is_another and room.epoch > 0 or room.epoch == 0 or room.offset > unknown - 1000000 then
+    rare().begin_anew(room, epoch, offset)
+  elseif epoch > 0 and epoch < room.epoch and epoch == rare().before_of(room).epoch and offset > room.before.offset then
+    room.before.offset, room.is_told, room.has_new_before = offset, true, true
   end
-end
-
--- Events of the room up to one, in all its epochs, and back.
-local function place_of(room, score)
-  local before = before_of(room)
-  if score > before.base_now then
-    return whole(room.epoch) .. '-' .. whole(score - before.base_now)
-  end
-  return whole(before.epoch) .. '-' .. whole(math.max(0, score - before.base))
-end
-local function forget_ids(room)
-  local oldest = redis.call('XRANGE', room.stream, '-', '+', 'COUNT', 1)[1]
-  local of, offset = digits(oldest[2][2]), tonumber(string.match(oldest[1], '%d+$'))
-  local before = before_of(room)
-  local base = of == room.epoch and before.base_now or of == before.epoch and before.base
-  if base then
-    redis.call('ZREMRANGEBYSCORE', room.ids, '-inf', '(' .. whole(base + offset))
-  end
-  redis.call('PEXPIRE', room.ids, whole(kept + math.ceil(kept / 16)))
-end
-
-local function tail_of(room)
-  local life_of = room.life ~= '' and room.life or '-'
-  return string.format('%.0f %.0f %s %.0f', room.offset, room.millis, life_of, room.epoch)
-end
-local function keep_before(room)
-  local was = room.before
-  redis.call('HSET', room.origins, 'before', string.format('%.0f %.0f %.0f %.0f %.0f %.0f', was.base, was.base_now,
-    was.offset, was.kept, was.epoch, room.epoch))
-  room.has_new_before = false
-end
--- Every boot of a node is an origin. Those go that have been silent for ten minutes, and beyond 1,024 those that have
--- been for longest; the next look is when there are twice as many as are left.
-local function forget_origins(room)
-  local there = redis.call('HLEN', room.origins)
-  if there <= 64 then
-    return
-  end
-  local sweep = string.match(redis.call('HGET', room.origins, 'sweep') or '', '^(%d+) %d+$')
-  if there <= math.min(digits(sweep) or 64, 1024) then
-    return
-  end
-  local ours = { tail = true, before = true, sweep = true, said = true }
-  local all, gone, left = redis.call('HGETALL', room.origins), {}, {}
-  for index = 1, #all, 2 do
-    local name, spoke = all[index], tonumber(string.match(all[index + 1], '%d+$') or 0)
-    if name ~= origin and not ours[name] then
-      local list = spoke < clock - 600000 and gone or left
-      list[#list + 1] = { name, spoke }
-    end
-  end
-  if #left >= 1024 then
-    table.sort(left, function(one, other)
-      return one[2] > other[2]
-    end)
-    while #left > 768 do
-      gone[#gone + 1] = table.remove(left)
-    end
-  end
-  for _, entry in ipairs(gone) do
-    redis.call('HDEL', room.origins, entry[1])
-  end
-  redis.call('HSET', room.origins, 'sweep', string.format('%.0f %.0f', math.min(2 * #left, 1024), highest))
+  room.life, room.epoch_text = is_life_known and life or room.life or life, whole(room.epoch)
 end
 
 local has_written = false
--- Appends what a room has to say, and publishes it; what Redis says if it cannot.
-local function append(room, head, from, messages, has_ids, answer)
+-- The entries; what is published of them, or what Redis says if it cannot.
+local function add(room, head, from, messages, has_ids, answer)
   local step = 2 + (has_archive and 1 or 0) + (has_ids and 1 or 0)
-  local first, published, at = room.offset + 1, {}, whole(room.millis) .. '-'
-  local before, epoch, said_last = room.total, whole(room.epoch), room.before_call
+  local published, millis, epoch = {}, room.millis, room.epoch_text
   -- The entries that are too many go with the last one.
   local final = from + (messages - 1) * step
   for index = from, final, step do
     local sequence, message, id = tonumber(ARGV[index]), ARGV[index + 1], has_ids and ARGV[index + step - 1] or ''
-    local score = id ~= '' and redis.call('ZSCORE', room.ids, id)
+    local score = id ~= '' and call('ZSCORE', room.ids, id)
     if sequence > room.last and not score then
-      local total = room.total + weigh(#head + #message)
-      local entry, sum = at .. whole(room.offset + 1), whole(total)
-      local added
-      if index == final then
-        added = redis.pcall('XADD', room.stream, 'MAXLEN', '=', capacity, entry, 'e', epoch, 'h', head, 'm', message,
-          'b', sum)
+      local bytes, added = weigh(#head + #message), nil
+      local entry, sum = format(id_form, millis, room.offset + 1), whole(room.total + bytes)
+      if index == final and room.length >= capacity + spare then
+        added = try('XADD', room.stream, 'MAXLEN', '=', capacity, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
+        room.length = capacity - 1
       else
-        added = redis.pcall('XADD', room.stream, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
+        added = try('XADD', room.stream, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
       end
       if type(added) == 'table' and added.err then
-        return added.err
+        return nil, added.err
       end
-      has_written, room.before_call, room.is_long = true, room.millis, index < final
-      room.offset, room.total, published[#published + 1] = room.offset + 1, total, message
+      has_written, room.said_last = true, room.millis
+      room.offset, room.total, room.length = room.offset + 1, room.total + bytes, room.length + 1
+      room.held = room.held and room.held + bytes
+      published[#published + 1] = message
       if id ~= '' then
-        score = whole(before_of(room).base_now + room.offset)
-        redis.call('ZADD', room.ids, score, id)
+        score = whole(rare().before_of(room).base_now + room.offset)
+        call('ZADD', room.ids, score, id)
       end
       if has_archive and ARGV[index + 2] ~= '' then
         archive_entry(room, ARGV[index + 2])
       end
     end
-    room.last = math.max(room.last, sequence)
+    if sequence > room.last then
+      room.last = sequence
+    end
     if has_ids then
       -- What somebody else put there may be no number.
       local known = score and digits(score)
-      answer[#answer + 1] = known and place_of(room, known) or ''
+      answer[#answer + 1] = known and rare().place_of(room, known) or ''
     end
   end
-  answer[1], answer[2], answer[3] = #published, epoch, whole(room.offset)
+  return published
+end
+
+-- Where numbering goes on, and what there is.
+local function tail_of(room)
+  local held = room.held
+  if not held or held < 0 or held > unknown then
+    held = unknown
+  end
+  return pack(tail_form, room.offset, room.millis, room.epoch, room.length, room.total, held,
+    room.oldest or room.millis, room.life) .. tail_end
+end
+
+-- Appends what a room has to say, and publishes it; what Redis says if it cannot.
+local function append(room, head, from, messages, has_ids, answer)
+  local first, before, said_last = room.offset + 1, room.total, room.said_last
+  local published, fault = add(room, head, from, messages, has_ids, answer)
+  if fault then
+    return fault
+  end
+  answer[1], answer[2], answer[3] = #published, room.epoch_text, whole(room.offset)
   if #published > 0 then
-    if room.is_long then
-      redis.call('XTRIM', room.stream, 'MAXLEN', '=', capacity)
+    if room.length > capacity + spare then
+      room.length = room.length - call('XTRIM', room.stream, 'MAXLEN', '=', capacity)
     end
-    bound(room, at .. whole(room.offset), room.total - before)
-    renew(room.stream, kept, not room.has_stream, said_last)
+    room.oldest = room.oldest or room.millis
+    if not room.held or room.held > bytes_max or room.oldest < room.millis - kept then
+      rare().bound(room, format(id_form, room.millis, room.offset), room.total - before)
+    end
+    -- A room that is spoken in does not say so each time: the first who speaks in a sixteenth of the time adds that.
+    if not room.has_stream or floor(said_last / part) ~= now then
+      call('PEXPIRE', room.stream, whole(kept + part))
+    end
     if has_ids then
-      forget_ids(room)
+      rare().forget_ids(room)
     end
-    redis.call('HSET', room.origins, origin, string.format('%.0f %.0f', room.last, room.millis), 'tail', tail_of(room))
+    local last = whole(room.last) .. ' ' .. whole(room.millis)
+    if room.has_said then
+      call('HSET', room.origins, origin, last, 'tail', tail_of(room), 'said', whole(room.said - 1))
+    else
+      call('HSET', room.origins, origin, last, 'tail', tail_of(room))
+    end
     if room.is_new then
-      forget_origins(room)
+      local there = call('HLEN', room.origins)
+      if there > 64 then
+        rare().forget_origins(room, there)
+      end
     end
   elseif room.is_told then
-    redis.call('HSET', room.origins, 'tail', tail_of(room))
+    call('HSET', room.origins, 'tail', tail_of(room))
     has_written = true
+  else
+    return
   end
-  if #published > 0 or room.is_told then
-    if room.has_new_before then
-      keep_before(room)
-    end
-    if room.has_said then
-      redis.call('HSET', room.origins, 'said', whole(room.said - 1))
-    end
-    renew(room.origins, kept_origins, not room.has_tail, said_last)
-    room.is_new, room.has_stream, room.has_tail = false, room.has_stream or #published > 0, true
+  if room.has_new_before then
+    rare().keep_before(room)
   end
+  if not room.has_tail or floor(said_last / part_origins) ~= now_origins then
+    call('PEXPIRE', room.origins, whole(kept_origins + part_origins))
+  end
+  room.is_new, room.has_stream, room.has_tail = false, room.has_stream or #published > 0, true
   if room.is_told then
     -- An announcement without messages: the epoch before was seen up to here, and whoever reads is told all of it.
-    redis.call(ARGV[1], room.stream, struct.pack('>I8I8I8', room.before.epoch, room.millis, room.before.offset) .. head)
+    call(ARGV[1], room.stream, pack('>I8I8I8', room.before.epoch, room.millis, room.before.offset) .. head)
     room.is_told = false
   end
   if #published > 0 then
-    local place = struct.pack('>I8I8I8', room.epoch, room.millis, first)
-    redis.call(ARGV[1], room.stream, place .. head .. table.concat(published))
+    local place = pack('>I8I8I8', room.epoch, room.millis, first)
+    call(ARGV[1], room.stream, place .. head .. table.concat(published))
   end
 end
 
 -- All is looked at before anything is written.
-local rooms, by_stream, calls, key, index = {}, {}, {}, 1, 11
+local calls, by_stream, key, index = {}, {}, 1, 11
 local last_key = #KEYS - (archive and 1 or 0)
 while key <= last_key do
-  local has_ids = ARGV[index + 3] == '1'
-  local room = by_stream[KEYS[key]] or { stream = KEYS[key], origins = KEYS[key + 1] }
-  by_stream[KEYS[key]] = room
-  room.fault = room.fault or archive_fault or look(room, has_ids and KEYS[key + 2])
-  local messages = tonumber(ARGV[index + 5])
+  local stream, has_ids, messages = KEYS[key], ARGV[index + 3] == '1', tonumber(ARGV[index + 5])
+  local room = by_stream[stream]
+  if not room then
+    -- All fields at once: a table that grows is moved again and again.
+    room = { stream = stream, origins = KEYS[key + 1], epoch = 0, offset = 0, millis = 0, total = 0, last = 0,
+      length = 0, said_last = 0, said = 0, is_new = false, has_stream = false, has_tail = false, has_said = false,
+      is_told = false, has_new_before = false, life = false, held = false, oldest = false, epoch_text = false,
+      fault = false }
+    by_stream[stream] = room
+    room.fault = archive_fault or look(room) or false
+  end
+  if has_ids then
+    room.ids = KEYS[key + 2]
+    local there = try('ZCARD', room.ids)
+    room.fault = room.fault or type(there) == 'table' and there.err
+  end
   calls[#calls + 1] = { room, index, messages, has_ids }
   key = key + (has_ids and 3 or 2)
   index = index + 6 + messages * (2 + (has_archive and 1 or 0) + (has_ids and 1 or 0))
 end
+-- What was seen, if it is a number that we count.
+local function seen(text)
+  local number = tonumber(text)
+  return number and number >= 0 and number < highest and number or 0
+end
 local answers = {}
-for _, call in ipairs(calls) do
-  local room, index, messages, has_ids, answer = call[1], call[2], call[3], call[4], { 0, '0', '0' }
+for _, one in ipairs(calls) do
+  local room, at, messages, has_ids, answer = one[1], one[2], one[3], one[4], { 0, '0', '0' }
   if not room.fault then
-    local epoch, offset = digits(ARGV[index + 1]) or 0, digits(ARGV[index + 2]) or 0
+    local epoch, offset = seen(ARGV[at + 1]), seen(ARGV[at + 2])
     if room.epoch > 0 or messages > 0 or epoch > 0 then
       compare(room, epoch, offset)
-      if room.epoch == 0 then
-        begin_anew(room, 0, 0)
-      end
       local is_done, fault = true, nil
-      if room.last < (digits(ARGV[index + 4]) or 0) then
+      if ARGV[at + 4] ~= '' and room.last < seen(ARGV[at + 4]) then
         -- Redis refused those and takes these: they would be taken for repeats when they are sent again.
         fault = 'BEHIND what was not appended'
       else
-        is_done, fault = pcall(append, room, ARGV[index], index + 6, messages, has_ids, answer)
+        is_done, fault = pcall(append, room, ARGV[at], at + 6, messages, has_ids, answer)
       end
       if not is_done and type(fault) == 'table' then
         fault = fault.err
@@ -461,7 +560,7 @@ for _, call in ipairs(calls) do
   end
   answers[#answers + 1] = room.fault or answer
 end
-if added > 0 then
+if has_archive and archived_now() then
   trim_archive(tonumber(ARGV[9]), tonumber(ARGV[10]))
 end
 return answers

@@ -19,14 +19,14 @@ use crate::redis::value::RedisValue;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Rooms in one call.
-const CALL_ROOMS: usize = 32;
+/// Rooms in one call: one costs 45 µs by itself, and each of several 20 to 30.
+const CALL_ROOMS: usize = 16;
 
-/// Messages in one call.
+/// Messages in one call: each costs some 6 µs.
 const CALL_ENTRIES: usize = 128;
 
 /// Bytes of messages in one call, and one message more. As many are read again, to find what is to go.
-const CALL_BYTES: usize = 64 * 1024;
+const CALL_BYTES: usize = 32 * 1024;
 
 /// How much a room says in a command.
 #[derive(Debug)]
@@ -178,8 +178,9 @@ impl Streams {
                 on_the_way.remove(room.name());
             }
         }
-        let answers = match answered {
-            Ok(answers) => answers.into_array(),
+        let answers = match answered.map(RedisValue::into_array) {
+            Ok(answers) if answers.len() == rooms.len() => answers,
+            Ok(_) => return Err(strange()),
             Err(error) if error.is_about_room() => {
                 for SaidRoom { room, count, .. } in rooms {
                     self.refuse(link, room.name(), &error, *count);

@@ -12,28 +12,34 @@ local function digits(text)
   return number and number < highest and number or nil
 end
 local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-if newest and (newest[2][1] ~= 'e' or not digits(newest[2][2])) then
+local at, last_number = string.match(newest and newest[1] or '0-0', '^(%d+)-(%d+)$')
+if newest and (newest[2][1] ~= 'e' or not digits(newest[2][2]) or not digits(at) or not digits(last_number)) then
   return redis.error_reply('FOREIGN entry ' .. newest[1] .. ' is none of a gateway')
 end
--- As append.lua says it.
+-- As append.lua packs it.
 local kept = redis.call('HMGET', KEYS[2], 'tail', 'before')
-local offset, millis, epoch = string.match(kept[1] or '', '^(%d+) (%d+) %S+ (%d+)$')
-local known, answer = digits(epoch), nil
-if known and digits(offset) and digits(millis) then
-  answer = { epoch, millis .. '-' .. offset, '0', '0', '0' }
-  local offset_before, kept_then, epoch_before, epoch_now =
-    string.match(kept[2] or '', '^%d+ %d+ (%d+) (%d+) (%d+) (%d+)$')
-  if epoch_now == epoch and digits(offset_before) and digits(kept_then) and digits(epoch_before) then
-    answer[3], answer[4], answer[5] = epoch_before, offset_before, kept_then
+local answer, known, offset = nil, nil, nil
+if kept[1] and #kept[1] == 64 then
+  local last, millis, epoch = struct.unpack('>I6I6I7', kept[1])
+  if epoch < highest then
+    known, offset = epoch, last
+    local text = string.format('%.0f', epoch)
+    answer = { text, string.format('%.0f-%.0f', millis, offset), '0', '0', '0' }
+    local offset_before, kept_then, epoch_before, epoch_now =
+      string.match(kept[2] or '', '^%d+ %d+ (%d+) (%d+) (%d+) (%d+)$')
+    if epoch_now == text and digits(offset_before) and digits(kept_then) and digits(epoch_before) then
+      answer[3], answer[4], answer[5] = epoch_before, offset_before, kept_then
+    end
   end
 end
 if newest then
-  local of, number = digits(newest[2][2]), tonumber(string.match(newest[1], '%d+$'))
+  local of, number = digits(newest[2][2]), tonumber(last_number)
   if not answer then
     answer = { newest[2][2], newest[1], '0', '0', '0' }
   elseif of > known then
-    answer = { newest[2][2], newest[1], epoch, offset, offset }
-  elseif of == known and number >= tonumber(offset) then
+    local last = string.format('%.0f', offset)
+    answer = { newest[2][2], newest[1], answer[1], last, last }
+  elseif of == known and number >= offset then
     answer[2] = newest[1]
   end
 end

@@ -19,6 +19,9 @@ const SWEEP: usize = 64;
 /// An origin that was silent for so long has ended, in milliseconds.
 const SILENT: u64 = 600_000;
 
+/// Offsets of an epoch that there can be.
+const OFFSETS: u64 = (1 << 48) - 1;
+
 /// Arguments in front of the rooms.
 const SETTINGS: usize = 10;
 
@@ -46,6 +49,14 @@ struct Before {
     base_now: u64,
 }
 
+/// What a stream holds: bytes of all up to now, no less than those that are there, no later than its oldest entry.
+#[derive(Clone, Copy, Default)]
+struct Holds {
+    total: u64,
+    held: Option<u64>,
+    oldest: Option<u64>,
+}
+
 /// Where a room's numbering stands.
 #[derive(Clone, Default)]
 struct Room {
@@ -53,8 +64,8 @@ struct Room {
     offset: u64,
     millis: u64,
     newest: u64,
-    total: u64,
     life: String,
+    holds: Holds,
     before: Before,
 }
 
@@ -64,25 +75,52 @@ fn words(value: Option<&Bytes>) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
-/// What the origins say of it, and the tail of the stream.
-fn place(store: &Store, stream: &[u8], origins: &[u8]) -> Result<(Room, bool), Refusal> {
-    let last = store.newest(stream, 1)?.pop();
-    if let Some(last) = &last
-        && (last.field(1) != b"e" || number(last.field(2)).is_none())
-    {
-        return Err(foreign(last));
-    }
-    let mut room = Room::default();
+/// What the origins say of where a room ends, and how many entries there are then.
+fn tail_of(store: &Store, origins: &[u8], room: &mut Room) -> Result<Option<u64>, Refusal> {
     let tail = words(store.value(origins, b"tail")?.as_ref());
-    if let [offset, millis, life, epoch] = &tail[..]
-        && let (Some(offset), Some(millis), Some(epoch)) = (
-            number(offset.as_bytes()),
-            number(millis.as_bytes()),
-            number(epoch.as_bytes()),
-        )
-    {
-        room.offset = offset;
-        (room.millis, room.epoch, room.life) = (millis, epoch, life.clone());
+    let [offset, millis, life, epoch, entries, total, held, oldest] = &tail[..] else {
+        return Ok(None);
+    };
+    let [offset, millis, epoch, entries, total, oldest] =
+        [offset, millis, epoch, entries, total, oldest].map(|word| number(word.as_bytes()));
+    (room.offset, room.millis, room.epoch) = (
+        offset.unwrap_or_default(),
+        millis.unwrap_or_default(),
+        epoch.unwrap_or_default(),
+    );
+    room.life.clone_from(life);
+    room.holds = Holds {
+        total: total.unwrap_or_default(),
+        held: number(held.as_bytes()),
+        oldest,
+    };
+    Ok(entries)
+}
+
+/// What the origins say of it, and the tail of the stream. That is looked at only so far as it is newer, where it
+/// `may_believe` them.
+fn place(
+    store: &Store,
+    (stream, origins): (&[u8], &[u8]),
+    may_believe: bool,
+) -> Result<(Room, bool), Refusal> {
+    let mut room = Room::default();
+    let entries = tail_of(store, origins, &mut room)?;
+    let length = store.newest(stream, usize::MAX)?.len();
+    let is_believed = may_believe && entries == Some(length as u64);
+    let last = store.newest(stream, 1)?.pop();
+    let last = last.filter(|last| !is_believed || last.id > (room.millis, room.offset));
+    if let Some(last) = &last {
+        let is_counted = last.id.0 < HIGHEST && last.id.1 < HIGHEST;
+        if last.field(1) != b"e" || number(last.field(2)).is_none() || !is_counted {
+            return Err(foreign(last));
+        }
+    }
+    if length == 0 {
+        room.holds = Holds {
+            held: Some(0),
+            ..Holds::default()
+        };
     }
     let before = words(store.value(origins, b"before")?.as_ref());
     let before: Vec<u64> = before
@@ -102,7 +140,7 @@ fn place(store: &Store, stream: &[u8], origins: &[u8]) -> Result<(Room, bool), R
     }
     let Some(last) = last else {
         room.newest = room.millis;
-        return Ok((room, false));
+        return Ok((room, length > 0));
     };
     let of = number(last.field(2)).unwrap_or_default();
     if of > room.epoch {
@@ -122,7 +160,7 @@ fn place(store: &Store, stream: &[u8], origins: &[u8]) -> Result<(Room, bool), R
     }
     room.millis = room.millis.max(last.id.0);
     room.newest = room.millis;
-    room.total = total_of(&last).unwrap_or_default();
+    (room.holds.total, room.holds.held) = (total_of(&last).unwrap_or_default(), None);
     Ok((room, true))
 }
 
@@ -157,7 +195,7 @@ impl Room {
         let is_another =
             self.epoch > 0 && !matches!(self.life.as_str(), "" | "-") && self.life != life;
         let mut is_told = false;
-        if seen > (self.epoch, self.offset) || is_another || self.offset > HIGHEST - 1_000_000 {
+        if seen > (self.epoch, self.offset) || is_another || self.offset > OFFSETS - 1_000_000 {
             is_told = self.begin_anew(now, seen);
         } else if seen.0 > 0
             && seen.0 < self.epoch
@@ -246,7 +284,7 @@ fn add(
     store: &mut Store,
     room: &mut Room,
     call: &Call<'_>,
-    (last, capacity): (&mut u64, u64),
+    last: &mut u64,
     is_writable: &Result<(), Refusal>,
 ) -> Result<Vec<u8>, Refusal> {
     let mut announced = Vec::new();
@@ -256,7 +294,8 @@ fn add(
             continue;
         }
         is_writable.clone()?;
-        let total = room.total + weigh(call.head.len() + message.len());
+        let bytes = weigh(call.head.len() + message.len());
+        let total = room.holds.total + bytes;
         let names = ["e", "h", "m", "b"].map(|name| Bytes::from_static(name.as_bytes()));
         let values = [
             room.epoch.to_string().into(),
@@ -270,8 +309,10 @@ fn add(
             .flat_map(|(name, value)| [name, value]);
         let id = (room.millis, room.offset + 1);
         let stream = call.keys[0].as_bytes();
-        store.add(stream, id, Some(capacity as usize), fields.collect())?;
-        (room.offset, room.total, *last) = (id.1, total, sequence);
+        store.add(stream, id, fields.collect())?;
+        room.holds.total = total;
+        room.holds.held = room.holds.held.map(|held| held + bytes);
+        (room.offset, *last) = (id.1, sequence);
         announced.extend_from_slice(message);
     }
     Ok(announced)
@@ -291,7 +332,7 @@ fn append_one(
     let (origin, life) = (&settings[5], &settings[6]);
     let life = life_of(store, life);
     let now = store.now();
-    let (mut room, _) = place(store, stream, origins)?;
+    let (mut room, _) = place(store, (stream, origins), true)?;
     room.millis = room.millis.max(now / 1_000);
     let known = store.value(origins, origin)?;
     let mut last = known.as_ref().map_or(0, |value| leading(value));
@@ -303,21 +344,31 @@ fn append_one(
         return Err("BEHIND what was not appended".into());
     }
     let first = room.offset + 1;
-    let limits = (&mut last, capacity);
-    let announced = add(store, &mut room, call, limits, is_writable)?;
+    let announced = add(store, &mut room, call, &mut last, is_writable)?;
     let count = room.offset + 1 - first;
     if count > 0 {
-        store.trim(stream, (room.millis.saturating_sub(kept), 0))?;
+        store.cut(
+            stream,
+            (capacity + capacity / 16) as usize,
+            capacity as usize,
+        )?;
+        let aged = room.millis.saturating_sub(kept);
+        let holds = &mut room.holds;
+        let oldest = *holds.oldest.get_or_insert(room.millis);
+        if holds.held.is_none_or(|held| held > bytes_max) || oldest < aged {
+            store.trim(stream, (aged, 0))?;
+            holds.held = bound(store, stream, bytes_max, holds.total)?;
+            holds.oldest = store
+                .range(stream, ((0, 0), true), 1)?
+                .first()
+                .map(|entry| entry.id.0);
+        }
         store.expire(stream, kept + kept.div_ceil(16));
-        bound(store, stream, bytes_max, room.total)?;
         store.put(origins, origin, format!("{last} {}", room.millis).into())?;
     }
     if count > 0 || is_told {
         is_writable.clone()?;
-        let tail = format!(
-            "{} {} {} {}",
-            room.offset, room.millis, room.life, room.epoch
-        );
+        let tail = tail_text(&room, store.newest(stream, usize::MAX)?.len());
         store.put(origins, b"tail", tail.into())?;
         if known.is_none() && count > 0 {
             forget(store, origins, origin, now / 1_000)?;
@@ -338,6 +389,20 @@ fn append_one(
         publish([room.epoch, room.millis, first], &announced);
     }
     Ok(answer(count, &room))
+}
+
+fn tail_text(room: &Room, entries: usize) -> String {
+    let Room {
+        epoch,
+        offset,
+        millis,
+        life,
+        holds,
+        ..
+    } = room;
+    let held = holds.held.map_or("-".to_owned(), |held| held.to_string());
+    let (total, oldest) = (holds.total, holds.oldest.unwrap_or(*millis));
+    format!("{offset} {millis} {life} {epoch} {entries} {total} {held} {oldest}")
 }
 
 fn keep_before(store: &mut Store, origins: &[u8], room: &Room) -> Result<(), Refusal> {
@@ -398,7 +463,7 @@ pub(super) fn read(
             .unwrap_or_default()
     };
     let (count, most) = (setting(0) as usize, setting(1));
-    let (room, has_stream) = place(store, stream, keys[1].as_bytes())?;
+    let (room, has_stream) = place(store, (stream, keys[1].as_bytes()), false)?;
     if room.epoch == 0 {
         return Ok(RedisValue::Array(Vec::new()));
     }

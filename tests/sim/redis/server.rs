@@ -179,7 +179,7 @@ impl Server {
             "DEL" => RedisValue::Integer(store.delete(key).into()),
             "XADD" => {
                 let fields = (2..words.len()).map(word).collect();
-                store.add(key, id(&words[1]), None, fields)?;
+                store.add(key, id(&words[1]), fields)?;
                 RedisValue::Bytes(word(1))
             }
             "XLEN" => {

@@ -134,13 +134,7 @@ impl Store {
     }
 
     /// XADD, with `MAXLEN = capacity` if there is one.
-    pub(super) fn add(
-        &mut self,
-        key: &[u8],
-        id: Id,
-        capacity: Option<usize>,
-        fields: Vec<Bytes>,
-    ) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, key: &[u8], id: Id, fields: Vec<Bytes>) -> Result<(), Refusal> {
         let stream = self.stream_mut(key)?;
         if id <= stream.last {
             return Err(
@@ -150,8 +144,14 @@ impl Store {
         }
         stream.last = id;
         stream.entries.push_back(StreamEntry { id, fields });
-        while capacity.is_some_and(|capacity| stream.entries.len() > capacity) {
-            stream.entries.pop_front();
+        Ok(())
+    }
+
+    /// XTRIM MAXLEN = `capacity`, if there are more than `most`.
+    pub(super) fn cut(&mut self, key: &[u8], most: usize, capacity: usize) -> Result<(), Refusal> {
+        let entries = &mut self.stream_mut(key)?.entries;
+        if entries.len() > most {
+            entries.drain(..entries.len() - capacity);
         }
         Ok(())
     }

@@ -28,16 +28,16 @@ pub(super) fn total_of(entry: &StreamEntry) -> Option<u64> {
     } else {
         &[]
     };
-    (text.len() < 16).then(|| number(text))?
+    (text.len() < 15).then(|| number(text))?
 }
 
-/// The oldest go until the rest is within the bytes; the newest stays.
+/// The oldest go until the rest is within the bytes; the newest stays. How many are left, if the entries say so.
 pub(super) fn bound(
     store: &mut Store,
     stream: &[u8],
     bytes_max: u64,
     total: u64,
-) -> Result<(), Refusal> {
+) -> Result<Option<u64>, Refusal> {
     let entries = store.range(stream, ((0, 0), true), usize::MAX)?;
     let least = entries.first().map_or(0, size);
     let counted = entries.first().and_then(total_of);
@@ -47,16 +47,18 @@ pub(super) fn bound(
         for pair in entries.windows(2).rev() {
             held += size(&pair[1]);
             if held + size(&pair[0]) > bytes_max {
-                return store.trim(stream, pair[1].id);
+                store.trim(stream, pair[1].id)?;
+                break;
             }
         }
-        return Ok(());
+        return Ok(None);
     };
     for (place, entry) in entries.iter().enumerate() {
         if held <= bytes_max || place + 1 == entries.len() {
-            return store.trim(stream, entry.id);
+            store.trim(stream, entry.id)?;
+            break;
         }
         held = held.saturating_sub(size(entry));
     }
-    Ok(())
+    Ok(Some(held))
 }

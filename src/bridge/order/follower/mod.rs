@@ -332,7 +332,7 @@ impl Follower {
             self.miss(tail.epoch, 0, tail.offset);
         } else if there > here {
             self.miss(tail.epoch, last.offset, tail.offset);
-        } else {
+        } else if there < here || tail.millis < last.millis {
             // The stream went back, whatever Redis was told.
             self.account.resets += 1;
         }

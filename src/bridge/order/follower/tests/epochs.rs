@@ -85,6 +85,25 @@ fn a_tail_that_is_behind_is_told_and_then_read_again() {
 }
 
 #[test]
+fn an_epoch_without_entries_of_which_others_tell_later_is_no_reset_again() {
+    let mut follower = at(9);
+    let first = read(&mut follower, 0, before(9, 5), &[]);
+    assert_eq!(first.resets, 1);
+    // Somebody has seen a tenth, and Redis has written down where numbering goes on once more.
+    let later = Position {
+        millis: 150,
+        ..behind(0)
+    };
+    follower.doubt();
+    follower.request();
+    let turned = follower.turn(Some(later), before(10, 5), &[]);
+    assert_eq!(turned, Turned::Live);
+    let account = follower.take_account();
+    let (missed, resets) = (1, 0);
+    assert_eq!(account, Account { missed, resets });
+}
+
+#[test]
 fn what_this_node_said_and_redis_lost_is_not_missed_here() {
     let mut follower = at(5);
     follower.appended(1, 7, 2);
