@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `cargo test --test sim` | 300 seeds x 2,000 steps, as `tests/run` does: 9 to 13 s unoptimised |
 //! | `SIM_SEEDS=100000 cargo test --release --test sim nothing_is_lost` | many more; `SIM_FIRST` is the first of them |
-//! | `SIM_SEEDS=1000 cargo test --release --test sim whole_nodes` | whole nodes, in both modes; by default 40 seeds x 1,500 steps of each: 3 and 5 s unoptimised |
+//! | `SIM_SEEDS=1000 cargo test --release --test sim whole_nodes` | whole nodes, in both modes; by default 300 seeds x 1,500 steps of each: some 40 s each unoptimised |
 //! | `SIM_SEED=7 SIM_STEPS=2000 cargo test --test sim nothing_is_lost` | one again: a failure prints this line and the end of the trace |
 //!
 //! Five bugs were planted by hand, one at a time, and each was found by the first 300 seeds:

@@ -76,7 +76,7 @@ impl Faults {
     ) -> String {
         self.last = now;
         let place = choices.index(nodes.count());
-        let fault = match choices.weighted(&[10, 4, 4, 4, 6, 2, 2, 4, 3, 3, 2]) {
+        let fault = match choices.weighted(&[10, 4, 4, 4, 6, 2, 2, 4, 3, 3, 3, 2]) {
             0 => return cut(choices, redis, nodes.count()),
             1 => {
                 redis.lag(place, choices.between(1, 9));
@@ -100,6 +100,11 @@ impl Faults {
                     _ => Data::Nothing,
                 };
                 Fault::Down(data, choices.percent(50))
+            }
+            10 => {
+                let messages = choices.between(1, 40);
+                redis.poison(messages);
+                return format!("somebody publishes {messages} messages that are nobody's");
             }
             _ => {
                 redis.save();

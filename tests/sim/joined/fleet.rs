@@ -307,9 +307,6 @@ impl Fleet {
         let is_streams = self.is_streams();
         let mut record = self.shared.record.lock();
         record.check_one_order(is_streams)?;
-        if is_streams && record.has_lost_data {
-            return Ok(());
-        }
         let untold = |node: &Node| node.way.dropped(&["expired", "refused"]);
         let untold: u64 = self.nodes.iter().flatten().map(untold).sum();
         // In mode `pubsub` a mark tells of the end of a stay once: nobody hears it of a stay that is over who is cut off.

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use supportal::config::BridgeMode;
 
 /// Simulations of each mode, and steps of one, unless `SIM_SEEDS` and `SIM_STEPS` say otherwise.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 300;
 const STEPS: u64 = 1_500;
 
 const NAME: &str = "whole_nodes";

@@ -144,7 +144,7 @@ impl Record {
             if frame.begun >= said.deadline.saturating_add(ROUNDING) {
                 return Err(format!("{who} at {}, too late: {said:?}", frame.begun));
             }
-            ears.hear(place, said, boot == said.boot, self.has_lost_data)
+            ears.hear(place, said, boot == said.boot)
                 .map_err(|fault| format!("{who} {fault}: {said:?}"))?;
         }
         Ok(())
@@ -297,19 +297,9 @@ impl Record {
 }
 
 impl Ears {
-    fn hear(
-        &mut self,
-        place: usize,
-        said: &Said,
-        is_own: bool,
-        has_lost_data: bool,
-    ) -> Result<(), &'static str> {
+    fn hear(&mut self, place: usize, said: &Said, is_own: bool) -> Result<(), &'static str> {
         if !self.known.insert(place) {
-            return if has_lost_data {
-                Ok(())
-            } else {
-                Err("came twice")
-            };
+            return Err("came twice");
         }
         let life = is_own.then_some(said.stay);
         let newest = self.newest.insert((said.boot, life), place);
@@ -317,7 +307,7 @@ impl Ears {
         self.heard.push(place);
         self.is_fresh = true;
         match newest {
-            Some(newest) if newest > place && !has_lost_data => Err("came behind a later one"),
+            Some(newest) if newest > place => Err("came behind a later one"),
             _ => Ok(()),
         }
     }

@@ -176,6 +176,11 @@ impl ModelRedis {
         self.with(|network, _| network.server.health.is_full = is_full);
     }
 
+    /// Somebody who is no node publishes on the nodes' channels: noise, and again what was published there before.
+    pub fn poison(&self, messages: u64) {
+        self.with(|network, now| network.poison(messages, now));
+    }
+
     /// Every way of this node takes up to so much longer.
     pub fn slow(&self, node: usize, by: Duration) {
         let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);

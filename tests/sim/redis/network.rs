@@ -6,7 +6,7 @@
 use super::server::{Asked, Done, Server};
 use crate::sim::seed::Choices;
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use supportal::internal::redis::{
     CommandError, ErrorKind, LinkFailure, RedisValue, SubscriptionEvent,
 };
@@ -14,6 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What Redis answers, and to whom.
 pub(super) type Answers = oneshot::Sender<Result<RedisValue, CommandError>>;
+
+/// Published messages of which somebody who is no node may repeat one.
+const HEARD: usize = 512;
 
 /// Which connections of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub(super) struct Network {
     sequence: u64,
     /// How often was published on each channel.
     pub(super) published: BTreeMap<String, u64>,
+    /// The newest of it, for those who say it again.
+    heard: VecDeque<(String, Bytes)>,
     slow: BTreeMap<usize, u64>,
     choices: Option<Choices>,
 }
@@ -251,6 +256,10 @@ impl Network {
     /// To how many connections it goes.
     fn publish(&mut self, now: u64, channel: &str, bytes: &Bytes) -> usize {
         *self.published.entry(channel.to_owned()).or_default() += 1;
+        if self.heard.len() == HEARD {
+            self.heard.pop_front();
+        }
+        self.heard.push_back((channel.to_owned(), bytes.clone()));
         let hears = |link: &&Link| link.is_known && link.channels.contains(channel);
         let links = self.links.iter().filter(|(_, link)| hears(link));
         let links: Vec<u64> = links.map(|(&id, _)| id).collect();
@@ -366,6 +375,23 @@ impl Network {
                 Some(_) => self.held.push((link, event)),
                 None => {}
             }
+        }
+    }
+
+    /// Somebody who is no node publishes: noise, or what was published before, on the same channel.
+    pub(super) fn poison(&mut self, messages: u64, now: u64) {
+        for _ in 0..messages {
+            let heard = self.heard.len();
+            if heard == 0 {
+                return;
+            }
+            let choices = self.choices();
+            let (at, is_noise) = (choices.index(heard), choices.percent(40));
+            let length = choices.index(80);
+            let noise: Vec<u8> = (0..length).map(|_| choices.bits() as u8).collect();
+            let (channel, bytes) = self.heard[at].clone();
+            let bytes = if is_noise { noise.into() } else { bytes };
+            self.publish(now, &channel, &bytes);
         }
     }
 
