@@ -59,11 +59,7 @@ impl Watched {
 #[track_caller]
 fn cluster_node(arguments: &[&str]) -> Redis {
     let all = [&["--cluster-enabled", "yes"], arguments].concat();
-    let mut redis = Redis::absent(&all);
-    // The bus is the port above by 10,000, and must be one.
-    while redis.address().port() > 55_000 {
-        redis = Redis::absent(&all);
-    }
+    let mut redis = Redis::absent_of_cluster(&all);
     redis.launch();
     redis
 }

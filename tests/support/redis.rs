@@ -5,6 +5,7 @@ use super::wait;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -36,6 +37,21 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// A port of a server of a Cluster, whose bus is the port above by 10,000: both free, and below those that the system
+/// gives to whoever asks for any, so that nobody is there before the server is.
+fn cluster_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        let next = NEXT.fetch_add(1, Relaxed);
+        let next = std::process::id().wrapping_mul(97).wrapping_add(next);
+        let port = 12_000 + u16::try_from(next % 10_000).unwrap_or(0);
+        if is_free(port) && is_free(port + 10_000) {
+            return port;
+        }
+    }
+}
+
 impl Redis {
     /// A server with these further arguments, answering.
     #[track_caller]
@@ -65,6 +81,13 @@ impl Redis {
             file: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
+    }
+
+    /// The same, of a server of a Cluster.
+    pub(crate) fn absent_of_cluster(arguments: &[&str]) -> Self {
+        let mut redis = Self::absent(arguments);
+        redis.port = cluster_port();
+        redis
     }
 
     /// Starts it (again) at its address.
