@@ -125,6 +125,7 @@ metrics! {
     bridge_changes: Labelled = labelled("bridge_changes", "state") "Changes of a Redis between up and down, by the new state";
     bridge_published: Counter = counter("bridge_published") "Publications that a Redis took";
     bridge_resent: Counter = counter("bridge_resent") "Publications sent once more after a broken connection";
+    bridge_sent_on: Labelled = labelled("bridge_sent_on", "how") "Commands that a Cluster sent on to another server: their slot has `moved`, or is about to and they `asked` there; or tried `again`, since some of their keys had moved, nobody had the slot for now, or its server was gone";
     bridge_received: Counter = counter("bridge_received") "Publications of other nodes that arrived";
     bridge_delivered: Counter = counter("bridge_delivered") "Publications of other nodes that went into a room of this one";
     bridge_echoes: Counter = counter("bridge_echoes") "Own envelopes that came back, dropped; with streams, own publications that had been delivered before";

@@ -54,6 +54,9 @@ impl Arrivals {
                     self.link.metrics.bridge_lagged.inc_by(count);
                     self.mode.doubt_all(&self.link);
                 }
+                SubscriptionEvent::Unsubscribed(channels) => {
+                    self.mode.unsubscribed(&self.link, &channels);
+                }
                 SubscriptionEvent::Ended => return LinkFailure::Ended,
             }
         }

@@ -12,16 +12,14 @@ use std::time::Duration;
 /// noticed.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Sends canaries until one does not come back, or the slots are no longer as they were before the
-/// first subscription.
+/// Sends canaries until one does not come back.
 pub(super) async fn watch(
     (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
-    slots: &[String],
 ) -> LinkFailure {
     loop {
         tokio::time::sleep(EVERY).await;
-        if let Err(failure) = watch_once((link, mode), client, slots).await {
+        if let Err(failure) = watch_once((link, mode), client).await {
             return failure;
         }
     }
@@ -30,22 +28,23 @@ pub(super) async fn watch(
 async fn watch_once(
     (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
-    slots: &[String],
 ) -> Result<(), LinkFailure> {
-    send(link, mode, client).await?;
+    let (began, changes) = (link.clock.now(), link.own_changes());
+    let has_moved = || link.own_changes() != changes;
+    prove((link, mode), client, has_moved).await?;
+    if !has_moved() {
+        mode.proved(link, link.clock.now().since(began));
+    }
     let card = link.company.card(link.place).write();
     client
         .publish(link.nodes_channel.clone(), card.into_bytes().into())
         .await?;
-    if !link.deployment.is_cluster {
-        // Demoted behind our back, it would still bring every canary back.
-        return check_role(client).await;
+    if link.deployment.is_cluster {
+        // A replica takes no commands there, and each server is asked for its subscriptions.
+        return Ok(());
     }
-    // One canary proves one slot; the others are as they were when they were subscribed.
-    if client.slots().await? != slots {
-        return Err(LinkFailure::Moved);
-    }
-    Ok(())
+    // Demoted behind our back, it would still bring every canary back.
+    check_role(client).await
 }
 
 /// Sends one and waits for it.
@@ -54,6 +53,15 @@ pub(super) async fn send(
     mode: &Mode,
     client: &dyn RedisClient,
 ) -> Result<(), LinkFailure> {
+    prove((link, mode), client, || false).await
+}
+
+/// As [`send`]; that one does not come back is no fault if its slot `has_moved` meanwhile.
+async fn prove(
+    (link, mode): (&RedisLink, &Mode),
+    client: &dyn RedisClient,
+    has_moved: impl Fn() -> bool,
+) -> Result<(), LinkFailure> {
     let send = |number| mode.send_canary(link, client, number);
-    link.health.prove(link.timeout, send, || false).await
+    link.health.prove(link.timeout, send, has_moved).await
 }

@@ -11,15 +11,17 @@ use super::roll::{Company, nodes_channel};
 use super::wall::wall_millis;
 use crate::clock::{Clock, Millis, SharedDuration};
 use crate::config::{BridgeMode, Config};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, count_all};
 use crate::name::RoomName;
 use crate::redis::client::RedisClient;
+use crate::redis::cluster::SentOn;
 use crate::redis::deployment::Deployment;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
 use crate::redis::{LinkReport, Randomness};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// To which rooms a digest applies.
@@ -38,6 +40,8 @@ pub(super) struct HeardRoom {
     origins: Origins,
     /// When the others were asked where they are in it.
     entered: Option<Millis>,
+    /// The room was not subscribed for a while, and they are to be asked again.
+    was_lost: bool,
 }
 
 impl HeardRoom {
@@ -115,6 +119,10 @@ pub(super) struct RedisLink {
     pub(super) place: usize,
     pub(super) company: Arc<Company>,
     pub(super) inquiries: Arc<Inquiries>,
+    /// The link's own channels are not subscribed any more, and are to be.
+    lost_own: AtomicBool,
+    /// How often they were lost, and how often subscribed again: what was published in between did not arrive.
+    own_changes: AtomicU64,
     /// Where commands go while a session lasts.
     client: Mutex<Option<Arc<dyn RedisClient>>>,
     proof: Mutex<Proof>,
@@ -157,6 +165,8 @@ impl RedisLink {
             place,
             company: Arc::clone(company),
             inquiries: Arc::clone(inquiries),
+            lost_own: AtomicBool::new(false),
+            own_changes: AtomicU64::new(0),
             client: Mutex::default(),
             proof: Mutex::default(),
             node: boot.node,
@@ -198,11 +208,15 @@ impl RedisLink {
             .unwrap_or_default()
     }
 
-    /// The room is entered; true the first time in its life here.
+    /// The room is entered; true the first time in its life here, and after it was lost.
     pub(super) fn enter(&self, name: &RoomName) -> bool {
         let now = self.clock.now();
         let visit = |state: &mut RoomState| match state {
-            RoomState::Pubsub(room) => room.entered.replace(room.entered.unwrap_or(now)).is_none(),
+            RoomState::Pubsub(room) => {
+                let was_lost = std::mem::take(&mut room.was_lost);
+                let entered = room.entered.replace(room.entered.unwrap_or(now));
+                entered.is_none() || was_lost
+            }
             RoomState::Streams(_) => false,
         };
         self.rooms.visit(name.as_str(), visit).unwrap_or_default()
@@ -237,6 +251,52 @@ impl RedisLink {
     /// A session begins with this client, or is over.
     pub(super) fn set_client(&self, client: Option<Arc<dyn RedisClient>>) {
         *self.client.lock() = client;
+    }
+
+    /// A room is not subscribed any more, and is to be; whoever is asked in it is asked again then.
+    pub(super) fn lose(&self, name: &str) {
+        self.rooms.lose(name, |state| {
+            if let RoomState::Pubsub(room) = state {
+                room.was_lost = true;
+            }
+        });
+    }
+
+    /// Moves to the metrics how often a Cluster has sent commands on.
+    pub(super) fn count_sent_on(&self) {
+        let Some(cluster) = &self.deployment.cluster else {
+            return;
+        };
+        for ((how, _), number) in SentOn::ALL.iter().zip(cluster.take_sent_on()) {
+            count_all(&self.metrics.bridge_sent_on, "how", how, number);
+        }
+    }
+
+    /// Where canaries come back, and where all nodes speak.
+    pub(super) fn own_channels(&self) -> Vec<String> {
+        vec![self.canary_channel.clone(), self.nodes_channel.clone()]
+    }
+
+    /// One of its own channels is not subscribed any more.
+    pub(super) fn lose_own(&self) {
+        self.own_changed();
+        self.lost_own.store(true, Relaxed);
+        self.rooms.changed.notify_one();
+    }
+
+    /// They were lost, or are subscribed again.
+    pub(super) fn own_changed(&self) {
+        self.own_changes.fetch_add(1, Relaxed);
+    }
+
+    /// How often they have changed.
+    pub(super) fn own_changes(&self) -> u64 {
+        self.own_changes.load(Relaxed)
+    }
+
+    /// Are they to be subscribed again? True once.
+    pub(super) fn take_lost_own(&self) -> bool {
+        self.lost_own.swap(false, Relaxed)
     }
 
     /// A canary leaves.

@@ -64,6 +64,7 @@ use crate::clock::Clock;
 use crate::config::{ArchiveMode, BridgeMode, Config};
 use crate::metrics::{Counter, Metrics, declare, set};
 use crate::name::RoomName;
+use crate::redis::cluster::SentOn;
 use crate::redis::deployment::Deployment;
 use crate::redis::{Error, LinkReport, NodeEnd, Randomness, RedisCommand, Running, Runtime, shard};
 use envelope::NodeId;
@@ -144,6 +145,8 @@ impl Bridge {
             "full", "expired", "late", "mailbox", "poison", "refused", "shutdown",
         ];
         declare(&metrics.bridge_dropped, "cause", causes);
+        let ways = SentOn::ALL.map(|(how, _)| how);
+        declare(&metrics.bridge_sent_on, "how", ways);
         let company = Arc::new(Company::new(boot.node, &config.bridge));
         let inquiries = Arc::new(Inquiries::new(boot.node));
         let links = deployments.into_iter().enumerate();
@@ -338,6 +341,7 @@ impl Bridge {
             wanted += rooms;
             confirmed += there;
             states += mode.states(link);
+            link.count_sent_on();
         }
         let metrics = &self.metrics;
         set(&metrics.bridge_outbox, entries);

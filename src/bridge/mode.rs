@@ -209,6 +209,32 @@ impl Mode {
         }
     }
 
+    /// These channels are subscribed no more, and are to be; whoever has the rooms hears what was missed meanwhile, or
+    /// asks for it, once they are.
+    pub(super) fn unsubscribed(&self, link: &RedisLink, channels: &[String]) {
+        for channel in channels {
+            if *channel == link.canary_channel || *channel == link.nodes_channel {
+                link.lose_own();
+                continue;
+            }
+            let name = match self {
+                Self::Pubsub(pubsub) => pubsub.room(channel),
+                Self::Streams(streams) => streams.room(channel),
+            };
+            if let Some(name) = name {
+                link.lose(name);
+            }
+        }
+    }
+
+    /// The link's own channels are subscribed again: the one where all nodes speak was not heard for a while.
+    pub(super) fn own_subscribed(&self, link: &RedisLink) {
+        link.own_changed();
+        if let Self::Pubsub(pubsub) = self {
+            pubsub.lagged(link);
+        }
+    }
+
     /// Redis has subscribed all rooms that were known before the session.
     pub(super) fn caught_up(&self, link: &RedisLink) {
         if let Self::Pubsub(pubsub) = self {
@@ -281,6 +307,13 @@ impl Mode {
     pub(super) fn answered(&self, link: &RedisLink, took: Duration, unsent: usize) {
         if let Self::Streams(streams) = self {
             streams.answered(link, took, unsent);
+        }
+    }
+
+    /// A canary came back after so long.
+    pub(super) fn proved(&self, link: &RedisLink, took: Duration) {
+        if let Self::Streams(streams) = self {
+            streams.proved(link, took);
         }
     }
 

@@ -179,7 +179,9 @@ async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), L
     loop {
         let card = match messages.next().await {
             SubscriptionEvent::Message { bytes, .. } => Card::read(&bytes),
-            SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended => return Ok(()),
+            SubscriptionEvent::Lagged(_)
+            | SubscriptionEvent::Unsubscribed(_)
+            | SubscriptionEvent::Ended => return Ok(()),
         };
         cards.extend(card.filter(|_| cards.len() < CARDS_MAX));
     }
@@ -211,7 +213,11 @@ async fn canary(
     }
     let took = match tokio::time::timeout(settings.command_timeout, messages.next()).await {
         Ok(SubscriptionEvent::Message { .. }) => started.elapsed(),
-        Ok(SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended) => {
+        Ok(
+            SubscriptionEvent::Lagged(_)
+            | SubscriptionEvent::Unsubscribed(_)
+            | SubscriptionEvent::Ended,
+        ) => {
             return Err(LinkFailure::Ended);
         }
         Err(_) => return Err(LinkFailure::Canary),

@@ -40,7 +40,7 @@ pub(super) fn of_nodes(
         rights.push((
             "rights it needs at the Cluster (ACL)",
             format!(
-                "{patterns} {CONNECTION} +cluster|info +cluster|slots +asking +spublish +ssubscribe +sunsubscribe{functions}"
+                "{patterns} {CONNECTION} +cluster|slots +asking +spublish +ssubscribe +sunsubscribe{functions}"
             ),
         ));
     }

@@ -38,8 +38,6 @@ pub(super) struct LinkSession {
     commands: RedisConnection,
     subscriptions: RedisConnection,
     arrivals: OwnedTask<LinkFailure>,
-    /// What each master of a Cluster said of the slots before anything was subscribed.
-    slots: Vec<String>,
     /// In mode `streams`.
     reads: Option<Reads>,
 }
@@ -57,18 +55,15 @@ impl LinkSession {
         check_role(&*commands.client).await?;
         let reads = mode.open(link, &*commands.client).await?;
         let subscriptions = link.deployment.subscriber().await?;
-        let slots = subscriptions.client.slots().await?;
         let messages = subscriptions.client.messages();
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(mode), Arc::clone(broker));
         let arrivals = OwnedTask(tokio::spawn(arrivals.run(messages)));
-        let channels = vec![link.canary_channel.clone(), link.nodes_channel.clone()];
-        subscriptions.client.subscribe(channels).await?;
+        subscriptions.client.subscribe(link.own_channels()).await?;
         canary::send(link, mode, &*commands.client).await?;
         Ok(Self {
             commands,
             subscriptions,
             arrivals,
-            slots,
             reads,
         })
     }
@@ -102,7 +97,7 @@ impl LinkSession {
             failure = send((link, mode), &*commands, sending, settle) => failure,
             failure = follow((link, mode), broker, &*subscriptions) => failure,
             failure = mode.tell(link, broker, &*commands) => failure,
-            failure = canary::watch((link, mode), &*commands, &self.slots) => failure,
+            failure = canary::watch((link, mode), &*commands) => failure,
             failure = mode.recover(link, broker, self.reads.as_mut()) => failure,
         }
     }

@@ -29,7 +29,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Rooms that Redis is asked for.
 struct AskedRooms {
-    names: Vec<RoomName>,
+    /// None: it is the link's own channels that are asked for.
+    names: Option<Vec<RoomName>>,
     answer: HandedOver<()>,
     /// Some of them were known before the session.
     are_known: bool,
@@ -68,6 +69,14 @@ async fn follow_once(
     } else {
         CHUNK
     };
+    if link.take_lost_own() {
+        let answer = hand_over(client.subscribe(link.own_channels())).await;
+        asked.push_back(AskedRooms {
+            names: None,
+            answer,
+            are_known: false,
+        });
+    }
     while asked.len() < WINDOW {
         let are_known = link.rooms.is_behind();
         let names = link.rooms.take_wanted(chunk);
@@ -76,7 +85,7 @@ async fn follow_once(
         }
         let answer = hand_over(client.subscribe(channels(mode, &names))).await;
         asked.push_back(AskedRooms {
-            names,
+            names: Some(names),
             answer,
             are_known,
         });
@@ -88,7 +97,10 @@ async fn follow_once(
     let has_room = asked.len() < WINDOW;
     tokio::select! {
         biased;
-        confirmed = oldest(asked) => mode.subscribed(link, broker, &confirmed?),
+        confirmed = oldest(asked) => match confirmed? {
+            Some(names) => mode.subscribed(link, broker, &names),
+            None => mode.own_subscribed(link),
+        },
         // A permit of `changed` is kept if it comes in between.
         () = link.rooms.changed.notified(), if has_room => {}
         () = tokio::time::sleep(TICK) => {}
@@ -104,14 +116,14 @@ fn channels(mode: &Mode, names: &[RoomName]) -> Vec<String> {
 ///
 /// # Cancel safety
 /// What was answered is kept; may be called again.
-async fn oldest(asked: &mut VecDeque<AskedRooms>) -> Result<Vec<RoomName>, CommandError> {
+async fn oldest(asked: &mut VecDeque<AskedRooms>) -> Result<Option<Vec<RoomName>>, CommandError> {
     poll_fn(|context| poll_oldest(asked, context)).await
 }
 
 fn poll_oldest(
     asked: &mut VecDeque<AskedRooms>,
     context: &mut Context<'_>,
-) -> Poll<Result<Vec<RoomName>, CommandError>> {
+) -> Poll<Result<Option<Vec<RoomName>>, CommandError>> {
     // All of them: behind a subscription each asks for the proof of it.
     for rooms in asked.iter_mut() {
         if let HandedOver::Waiting(answer) = &mut rooms.answer

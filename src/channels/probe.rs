@@ -220,7 +220,9 @@ impl Check<'_> {
         leave(self.deployment, &subscriptions, channel).await?;
         match received {
             SubscriptionEvent::Message { bytes, .. } => self.read(Some(&bytes), took),
-            SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended => self.read(None, took),
+            SubscriptionEvent::Lagged(_)
+            | SubscriptionEvent::Unsubscribed(_)
+            | SubscriptionEvent::Ended => self.read(None, took),
         }
     }
 

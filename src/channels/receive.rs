@@ -65,7 +65,10 @@ impl GroupSubscriber {
                     let dropped = &self.inbound.layer.metrics.channels_dropped;
                     count_all(dropped, "cause", "lagged", lost);
                 }
-                SubscriptionEvent::Ended => return LinkFailure::Ended,
+                // Of a Cluster, which Channels do not know.
+                SubscriptionEvent::Unsubscribed(_) | SubscriptionEvent::Ended => {
+                    return LinkFailure::Ended;
+                }
             }
         }
     }

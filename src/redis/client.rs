@@ -65,10 +65,6 @@ pub trait RedisClient: Debug + Send + Sync {
 
     /// What comes by the subscriptions from here on.
     fn messages(&self) -> Box<dyn Messages>;
-
-    /// Who has which slots of a Cluster in the eyes of each master, in an order of its own; empty for
-    /// a Redis alone.
-    fn slots(&self) -> Answer<Vec<String>>;
 }
 
 /// What comes by subscription.
@@ -83,6 +79,8 @@ pub enum SubscriptionEvent {
     },
     /// This many were thrown away, since nobody took them in time.
     Lagged(u64),
+    /// These channels are subscribed no more, since their slots have moved or their server is gone.
+    Unsubscribed(Vec<String>),
     /// The connection is gone.
     Ended,
 }

@@ -1,11 +1,12 @@
 //! One deployment of Redis: an address, and connections to it.
 
 use super::client::{Connector, Purpose, RedisConnection};
+use super::cluster::{ClusterConnector, ClusterTopology, ServerConnector};
 use super::error::Error;
 use super::failure::LinkFailure;
 use super::fred_client::FredConnector;
 use crate::config;
-use crate::config::redis::RedisAddress;
+use crate::config::redis::{RedisAddress, Topology};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 pub struct Deployment {
     connector: Arc<dyn Connector>,
     pub(crate) is_cluster: bool,
+    /// What is known of the Cluster, if it is one.
+    pub(crate) cluster: Option<Arc<ClusterTopology>>,
     /// For people: no password.
     pub(crate) shown: String,
     /// What the names of channels and keys between nodes begin with. Publishing ignores databases, so
@@ -40,7 +43,17 @@ impl Deployment {
     /// When a file of certificates cannot be read.
     pub fn new(address: &RedisAddress, settings: &config::BridgeSettings) -> Result<Self, Error> {
         let connector = Arc::new(FredConnector::new(address, settings)?);
-        Ok(Self::over(connector, address, settings))
+        let Topology::Cluster(seeds) = &address.topology else {
+            return Ok(Self::over(connector, address, settings));
+        };
+        let servers: Arc<dyn ServerConnector> = connector;
+        let cluster = ClusterTopology::new(servers, seeds.clone(), settings.command_timeout);
+        let cluster = Arc::new(cluster);
+        let connector = Arc::new(ClusterConnector(Arc::clone(&cluster)));
+        Ok(Self {
+            cluster: Some(cluster),
+            ..Self::over(connector, address, settings)
+        })
     }
 
     /// What `connector` reaches, under the name of an address.
@@ -53,6 +66,7 @@ impl Deployment {
         Self {
             connector,
             is_cluster: address.is_cluster(),
+            cluster: None,
             shown: address.to_string(),
             prefix: match address.database {
                 0 => settings.prefix.clone(),

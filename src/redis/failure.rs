@@ -36,6 +36,11 @@ impl CommandError {
         }
     }
 
+    /// In Redis' own words.
+    pub(super) fn details(&self) -> &str {
+        &self.details
+    }
+
     /// Whose fault it is, by those words.
     pub(crate) fn fault(&self) -> RedisFault {
         judge(&self.details)
@@ -44,6 +49,11 @@ impl CommandError {
     /// Is the way over this Redis broken, or has Redis only refused a command?
     pub(crate) fn is_about_connection(&self) -> bool {
         self.kind != ErrorKind::Refused || self.fault() == RedisFault::Redis
+    }
+
+    /// Is the connection gone, or was there none?
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.kind, ErrorKind::Transport | ErrorKind::Gone)
     }
 
     /// Has Redis answered, so that nothing was done and nothing will be?
@@ -99,9 +109,6 @@ pub enum LinkFailure {
     /// A canary did not come back: what is published does not arrive.
     #[error("a canary did not come back within bridge.command_timeout")]
     Canary,
-    /// The slots of a cluster have moved: subscriptions with them.
-    #[error("the cluster's slots have moved")]
-    Moved,
     /// The library's task panicked or vanished.
     #[error("the connection's task ended")]
     Ended,

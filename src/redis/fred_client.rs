@@ -17,10 +17,8 @@
 //! throws Redis' answer away; an error (ACL) would even be taken for the answer to the next command.
 //! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
 //! subscriptions before it, and any error in its place ends the session with its clients, before
-//! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
-//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred. A
-//! master does so when it learns of the move itself, so each is asked; and it may learn of it between
-//! a subscription and any question behind that, so they are asked before the first subscription.
+//! a wrong answer can be matched to anything. A server of a Cluster is one like any other here, with sharded
+//! channels: SSUBSCRIBE is a command with an answer of its own; see [`cluster`](super::cluster) for the rest.
 
 #![expect(
     clippy::large_futures,
@@ -29,8 +27,9 @@
 
 use super::client::{
     Answer, Connector, Messages, Purpose, RedisClient, RedisCommand, RedisConnection, RedisFuture,
-    SubscriptionEvent, hand_over,
+    SubscriptionEvent,
 };
+use super::cluster::ServerConnector;
 use super::error::Error;
 use super::failure::{CommandError, ErrorKind, LinkFailure};
 use super::tls;
@@ -39,16 +38,14 @@ use crate::config;
 use crate::config::redis::{Endpoint, Login, RedisAddress, Topology};
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{
-    ClientLike, ClusterInterface, EventInterface, LuaInterface, PubsubInterface,
-};
+use fred::interfaces::{ClientLike, EventInterface, LuaInterface, PubsubInterface};
 use fred::prelude::{Builder, Config};
 use fred::types::config::{
-    ClusterDiscoveryPolicy, Server, ServerConfig, TlsConfig, TlsConnector, TlsHostMapping,
-    UnresponsiveConfig,
+    Server, ServerConfig, TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig,
 };
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Message, RespVersion, Value};
 use std::fmt;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +95,8 @@ impl From<Value> for RedisValue {
 #[derive(Clone)]
 pub(super) struct FredConnector {
     config: Config,
-    is_cluster: bool,
+    /// Of a Cluster: the host of the address.
+    cluster: Option<String>,
     name: String,
     timeout: Duration,
     arrivals: usize,
@@ -138,8 +136,8 @@ impl FredConnector {
         if let Some(options) = &address.tls {
             config.tls = Some(TlsConfig {
                 connector: TlsConnector::from(tls::client(options, settings)?),
-                // A cluster names its nodes by address; certificates name hosts.
-                hostnames: TlsHostMapping::DefaultHost,
+                // Of a Cluster, see `connect_to`.
+                hostnames: TlsHostMapping::None,
             });
         }
         let name = if settings.node.is_empty() {
@@ -149,7 +147,10 @@ impl FredConnector {
         };
         Ok(Self {
             config,
-            is_cluster: address.is_cluster(),
+            cluster: match &address.topology {
+                Topology::Cluster(nodes) => nodes.first().map(|at| at.host.clone()),
+                _ => None,
+            },
             name: name.to_owned(),
             timeout: settings.command_timeout,
             arrivals: settings.arrivals_capacity,
@@ -192,15 +193,13 @@ impl FredConnector {
             }
         };
         let task = FredTask(task);
-        if !self.is_cluster {
-            let name = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
-            // For CLIENT LIST only: not being allowed to is no harm.
-            let named: Result<Value, _> = client.custom(name, vec!["SETNAME", &self.name]).await;
-            drop(named);
-        }
+        let name = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
+        // For CLIENT LIST only: not being allowed to is no harm.
+        let named: Result<Value, _> = client.custom(name, vec!["SETNAME", &self.name]).await;
+        drop(named);
         let client = FredClient {
             client,
-            is_cluster: self.is_cluster,
+            is_cluster: self.cluster.is_some(),
         };
         Ok(RedisConnection::new(
             Arc::new(client),
@@ -212,6 +211,22 @@ impl FredConnector {
 impl Connector for FredConnector {
     fn connect(&self, purpose: Purpose) -> RedisFuture<Result<RedisConnection, LinkFailure>> {
         let connector = self.clone();
+        Box::pin(async move { connector.open(purpose).await })
+    }
+}
+
+impl ServerConnector for FredConnector {
+    fn connect_to(
+        &self,
+        server: Endpoint,
+        purpose: Purpose,
+    ) -> RedisFuture<Result<RedisConnection, LinkFailure>> {
+        let mut connector = self.clone();
+        // A Cluster names its servers by address; certificates name hosts.
+        let is_address = server.host.parse::<IpAddr>().is_ok();
+        let name = self.cluster.clone().filter(|_| is_address);
+        let server = Server::new_with_tls(server.host, server.port, name);
+        connector.config.server = ServerConfig::Centralized { server };
         Box::pin(async move { connector.open(purpose).await })
     }
 }
@@ -266,35 +281,7 @@ impl FredClient {
         Ok(value.into())
     }
 
-    async fn load(&self, function: &'static str) -> Result<String, CommandError> {
-        if !self.is_cluster {
-            return Ok(self.client.script_load(function).await?);
-        }
-        let mut hash = String::new();
-        for master in self.masters() {
-            let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
-            let master = self.client.with_cluster_node(&master);
-            hash = master.custom(load, vec!["LOAD", function]).await?;
-        }
-        Ok(hash)
-    }
-
     async fn subscribe(&self, channels: Vec<String>) -> Result<(), CommandError> {
-        if self.is_cluster {
-            // Each a command of its own: the channels of one must share a slot, and fred expects one
-            // answer. All are handed over together, and leave in a few writes for each node.
-            let mut asked = Vec::with_capacity(channels.len());
-            for channel in channels {
-                let client = self.client.clone();
-                let answer: Answer<()> =
-                    Box::pin(async move { Ok(client.ssubscribe(channel).await?) });
-                asked.push(hand_over(answer).await);
-            }
-            for answer in asked {
-                answer.answered().await?;
-            }
-            return Ok(());
-        }
         self.client.subscribe(channels).await?;
         let _pong: Value = self.client.ping(None).await?;
         Ok(())
@@ -308,33 +295,6 @@ impl FredClient {
             return Ok(());
         }
         Ok(self.client.unsubscribe(channels).await?)
-    }
-
-    /// The masters of a Cluster, as they are known so far.
-    fn masters(&self) -> Vec<Server> {
-        let routing = self.client.cached_cluster_state();
-        routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes())
-    }
-
-    async fn slots(&self) -> Result<Vec<String>, CommandError> {
-        if !self.is_cluster {
-            return Ok(Vec::new());
-        }
-        let mut slots = Vec::new();
-        for master in self.masters() {
-            let said: Value = self
-                .client
-                .with_cluster_node(&master)
-                .cluster_slots()
-                .await?;
-            // First slot, last slot, then the nodes, the master before its replicas.
-            slots.extend(said.into_array().into_iter().map(|range| {
-                let range: Vec<Value> = range.into_array().into_iter().take(3).collect();
-                format!("{master}: {range:?}")
-            }));
-        }
-        slots.sort();
-        Ok(slots)
     }
 }
 
@@ -365,8 +325,8 @@ impl RedisClient for FredClient {
     }
 
     fn load(&self, function: &'static str) -> Answer<String> {
-        let own = self.clone();
-        Box::pin(async move { own.load(function).await })
+        let client = self.client.clone();
+        Box::pin(async move { Ok(client.script_load(function).await?) })
     }
 
     fn evaluate(&self, function: String, keys: Vec<String>, arguments: Vec<Bytes>) -> Answer {
@@ -390,11 +350,6 @@ impl RedisClient for FredClient {
 
     fn messages(&self) -> Box<dyn Messages> {
         Box::new(FredMessages(self.client.message_rx()))
-    }
-
-    fn slots(&self) -> Answer<Vec<String>> {
-        let own = self.clone();
-        Box::pin(async move { own.slots().await })
     }
 }
 
@@ -438,9 +393,9 @@ fn server(topology: &Topology) -> ServerConfig {
             username: login.username.clone(),
             password: secret(login),
         },
-        Topology::Cluster(nodes) => ServerConfig::Clustered {
-            hosts: nodes.iter().map(server).collect(),
-            policy: ClusterDiscoveryPolicy::default(),
+        // One server at a time, see `connect_to`.
+        Topology::Cluster(nodes) => ServerConfig::Centralized {
+            server: nodes.first().map_or_else(|| Server::new("", 0), server),
         },
     }
 }

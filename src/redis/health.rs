@@ -119,7 +119,7 @@ impl LinkHealth {
     }
 
     /// Has `send` send a canary, and another if the first one is not back within `timeout`.
-    /// `is_held_back`: this node does not read, which is no fault of Redis.
+    /// `is_held_back`: this node does not read, or was not subscribed, which is no fault of Redis.
     ///
     /// # Errors
     /// What `send` says, or [`LinkFailure::Canary`] if neither comes back.

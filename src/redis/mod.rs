@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `client` `value` | the port: what a connected Redis does for us, and what it answers |
 //! | `fred_client` | that, by fred |
+//! | `cluster` | that, by all servers of a Cluster |
 //! | `deployment` | one Redis, Sentinel or Cluster, and connections to it |
 //! | `failure` | why a command failed, and why the way is not there |
 //! | `tls` | whom it trusts, and as whom it comes |
@@ -25,6 +26,7 @@
 //! `bridge.confirm_timeout`; what fred holds for a subscriber by `bridge.arrivals_capacity`.
 
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod deployment;
 mod error;
 pub(crate) mod failure;

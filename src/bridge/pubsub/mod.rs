@@ -60,7 +60,7 @@ impl Pubsub {
     }
 
     /// The room of a channel.
-    fn room<'c>(&self, channel: &'c str) -> Option<&'c str> {
+    pub(super) fn room<'c>(&self, channel: &'c str) -> Option<&'c str> {
         channel.strip_prefix(self.room_prefix.as_str())
     }
 

@@ -61,6 +61,8 @@ pub(in crate::bridge) struct Streams {
     pub(super) on_the_way: Mutex<HashMap<RoomName, u64>>,
     /// Redis answers appends in time.
     pub(super) is_answering: AtomicBool,
+    /// Rooms went alone, and may still be.
+    pub(super) has_fallen: AtomicBool,
     /// The node goes down: nothing waits any longer.
     pub(super) is_closing: AtomicBool,
     /// Since when the oldest append waits for its answer, in milliseconds; `u64::MAX`: none does.
@@ -92,6 +94,7 @@ impl Streams {
             life: Mutex::default(),
             on_the_way: Mutex::default(),
             is_answering: AtomicBool::new(false),
+            has_fallen: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             unanswered_since: AtomicU64::new(u64::MAX),
             to_read: Mutex::default(),
@@ -113,7 +116,7 @@ impl Streams {
     }
 
     /// The room of a channel.
-    pub(super) fn room<'a>(&self, channel: &'a str) -> Option<&'a str> {
+    pub(in crate::bridge) fn room<'a>(&self, channel: &'a str) -> Option<&'a str> {
         let rest = channel.strip_prefix(self.stream_prefix.as_str())?;
         rest.strip_suffix('}')
     }

@@ -14,7 +14,7 @@ const HOST_BYTES_MAX: usize = 253;
 pub(super) const ENCODE: &str = "in a user or a password, signs such as @ / ? # % : and spaces are percent-encoded (%40 %2F %3F %23 %25 %3A %20)";
 
 /// A host and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     /// Name or address, an IPv6 address without its brackets.
     pub host: String,

@@ -198,6 +198,33 @@ impl<T> Subscriptions<T> {
         waited.map(|(_, name)| name).collect()
     }
 
+    /// This room is not subscribed any more, although it was asked for: it is wanted again.
+    pub(crate) fn lose(&self, name: &str, visit: impl FnOnce(&mut T)) {
+        let mut table = self.table.lock();
+        let Table {
+            rooms,
+            wanted,
+            confirmed,
+            ..
+        } = &mut *table;
+        let known = rooms.get_key_value(name).map(|(name, _)| name.clone());
+        let Some((name, watched)) = known.and_then(|name| {
+            let watched = rooms.get_mut(name.as_str())?;
+            Some((name, watched))
+        }) else {
+            return;
+        };
+        visit(&mut watched.state);
+        let lost = std::mem::replace(&mut watched.subscription, Subscription::Wanted);
+        if lost == Subscription::Wanted {
+            return;
+        }
+        *confirmed -= usize::from(lost == Subscription::Confirmed);
+        wanted.push_back(name);
+        drop(table);
+        self.changed.notify_one();
+    }
+
     /// The next rooms to subscribe, at most `max`, first those whose members wait.
     pub(crate) fn take_wanted(&self, max: usize) -> Vec<RoomName> {
         let mut table = self.table.lock();

@@ -121,6 +121,31 @@ fn every_session_asks_for_everything_again() {
 }
 
 #[test]
+fn a_room_that_redis_has_dropped_is_wanted_again_once_and_the_others_are_not() {
+    let rooms = rooms();
+    rooms.begin();
+    for room in ["a", "b"] {
+        rooms.watch(&name(room), Millis(0), || ());
+    }
+    rooms.take_wanted(2);
+    rooms.confirm(&name("a"));
+    rooms.lose("chat_1_nobody", |()| panic!("not wanted"));
+    for _ in 0..2 {
+        rooms.lose(name("a").as_str(), |()| {});
+    }
+    assert_eq!(rooms.counts(), (2, 0));
+    assert_eq!(rooms.take_wanted(9), [name("a")]);
+    // Asked for, and not confirmed before it was dropped: the answer is one of before.
+    rooms.lose(name("b").as_str(), |()| {});
+    assert!(!rooms.confirm(&name("b")));
+    assert!(!rooms.stands(&name("b")));
+    assert_eq!(rooms.take_wanted(9), [name("b")]);
+    assert!(rooms.confirm(&name("b")), "its member still waits");
+    rooms.confirm(&name("a"));
+    assert_eq!(rooms.counts(), (2, 2));
+}
+
+#[test]
 fn a_room_is_asked_for_although_somebody_has_read_it_before() {
     let rooms = rooms();
     rooms.begin();

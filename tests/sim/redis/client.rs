@@ -174,10 +174,6 @@ impl RedisClient for ModelClient {
             .with(|network, _| network.listen(self.link, inbox));
         Box::new(ModelMessages(messages))
     }
-
-    fn slots(&self) -> Answer<Vec<String>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
 }
 
 struct ModelMessages(mpsc::UnboundedReceiver<SubscriptionEvent>);
