@@ -1,6 +1,7 @@
 //! Addresses of Redis as they are written: passwords of every sort, sockets, databases, certificates;
 //! and what is said of one that is broken.
 
+use super::slots::until_both_hear;
 use super::streams::stream_node_at;
 use super::streams_faults::{listen, talk};
 use super::*;
@@ -51,10 +52,19 @@ fn hear_each_other(url: &str, servers: &[&Redis]) {
             );
         }
         for node in &nodes {
+            // A connection to a server of a Cluster is made anew alone.
+            let ups = if url.contains("cluster") { 1.0 } else { 2.0 };
             wait::until("the bridge to be up again", RECOVERY, || {
-                node.metric("supportal_bridge_changes_total{state=\"up\"}") >= 2.0 && is_up(node)
+                node.metric("supportal_bridge_changes_total{state=\"up\"}") >= ups && is_up(node)
             });
             until_confirmed(node, 1.0);
+        }
+        if url.contains("cluster") {
+            let channel = match is_streams {
+                true => "supportal:stream:{chat_1_abc}",
+                false => "supportal:room:chat_1_abc",
+            };
+            until_both_hear(servers.iter().copied(), channel);
         }
         talk(&mut ann, 3..6);
         listen(&mut bob, 3..6);

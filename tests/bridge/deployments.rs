@@ -1,6 +1,7 @@
 //! Redis as it is deployed: several of them, behind Sentinel, as a Cluster, with TLS; and
 //! `supportal check --redis` of it.
 
+use super::slots::move_all;
 use super::*;
 use crate::support::deployment::{Sealed, Watched, check_redis, cluster};
 use crate::support::redis::{Reply, free_port};
@@ -128,28 +129,6 @@ fn until_heard(speaker: &mut Client, listener: &mut Client, word: &str) {
     wait::until("a room to be heard where it is now", RECOVERY, || {
         say(speaker, word);
         hears(listener)
-    });
-}
-
-/// The first third of the Cluster's slots goes to this server, slot by slot. The server says so in an
-/// epoch of its own: the others hear it by gossip, each in its time, and none of them can claim the slots
-/// back on the way.
-fn move_all(nodes: &[Redis], to: usize) {
-    let id = nodes[to].command(&["CLUSTER", "MYID"]);
-    let mut line = nodes[to].connect();
-    line.command(&["CLUSTER", "BUMPEPOCH"]);
-    for slot in 0..=5460 {
-        let set = line.command(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", id.text()]);
-        assert_eq!(set.text(), "OK");
-    }
-    wait::until("every server to have heard of the move", RECOVERY, || {
-        let port = format!(":{}@", nodes[to].address().port());
-        nodes.iter().all(|redis| {
-            let known = redis.command(&["CLUSTER", "NODES"]);
-            let line = known.text().lines().find(|line| line.contains(&port));
-            // The second server's own slots follow the first one's.
-            line.is_some_and(|line| line.contains(" 0-5460") || line.contains(" 0-10922"))
-        })
     });
 }
 

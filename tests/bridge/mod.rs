@@ -10,6 +10,7 @@ mod network;
 mod recovery;
 mod rights;
 mod roll;
+mod slots;
 mod streams;
 mod streams_archive;
 mod streams_archive_faults;

@@ -1,5 +1,6 @@
 //! Mode `streams` over Redis as it is deployed: behind Sentinel, and as a Cluster.
 
+use super::slots::DOWN;
 use super::streams::{read, stream_node_at};
 use super::streams_faults::{ORDERED, SHORT, listen, talk};
 use super::*;
@@ -56,7 +57,12 @@ fn a_failover_by_sentinel_loses_nothing_and_repeats_nothing_r6() {
 /// Moves a slot with its keys, with what `meanwhile` does while they are gone from the first server
 /// and the second is not yet the slot's.
 #[track_caller]
-fn move_slot(nodes: &[Redis], slot: i64, (from, to): (usize, usize), meanwhile: impl FnOnce()) {
+pub(super) fn move_slot(
+    nodes: &[Redis],
+    slot: i64,
+    (from, to): (usize, usize),
+    meanwhile: impl FnOnce(),
+) {
     let slot = slot.to_string();
     let ids = [from, to].map(|node| nodes[node].command(&["CLUSTER", "MYID"]));
     let set = |node: usize, state: &str, id: &Reply| {
@@ -122,6 +128,7 @@ fn a_cluster_keeps_the_streams_and_a_slot_may_move_with_its_own() {
         one_order(ann, bob);
     }
     for gateway in &gateways {
+        assert_eq!(gateway.metric(DOWN), 0.0, "{}", gateway.log());
         assert_eq!(gateway.metric("supportal_bridge_gaps_total"), 0.0);
         assert_eq!(gateway.metric("supportal_bridge_resets_total"), 0.0);
         assert_eq!(gateway.metric_sum("supportal_bridge_dropped_total"), 0.0);
