@@ -399,8 +399,8 @@ impl Questions {
         heard.iter().any(|node| !self.askers.contains_key(node))
     }
 
-    /// Once for each return (whoever does not know the form tells by the next message what arrivals were thrown away), when those that know the form have said so: since when the others are to
-    /// have said who they are.
+    /// Once for each return, when those that know the form have said so: since when the others are to have said who they
+    /// are. Not after arrivals were thrown away: the next message of an older node tells of those.
     pub(in crate::bridge) fn check_old(&mut self, now: Millis) -> Option<Millis> {
         let asked_at = self.asked_at.filter(|_| self.due.is_none())?;
         let is_due = !self.is_old_checked && now.since(asked_at) >= SILENCE;
