@@ -284,7 +284,7 @@ impl RedisLink {
         self.rooms.changed.notify_one();
     }
 
-    /// They were lost, or are subscribed again.
+    /// The link's own channels were lost, or are subscribed again.
     pub(super) fn own_changed(&self) {
         self.own_changes.fetch_add(1, Relaxed);
     }

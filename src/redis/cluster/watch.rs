@@ -29,7 +29,7 @@ const GATHER: Duration = Duration::from_millis(10);
 const EXCESS_LOOKS: u32 = 6;
 
 /// What a server says of its channels.
-enum Said {
+enum ChannelCount {
     /// This many less than it was asked for.
     Short(Endpoint, usize),
     /// More than it is held to have, over the connection of this number; or not.
@@ -42,7 +42,7 @@ pub(super) async fn watch(client: ClusterClient) {
         return std::future::pending().await;
     };
     let mut changes = client.servers.topology.changes.subscribe();
-    let mut asked: JoinSet<Option<Said>> = JoinSet::new();
+    let mut asked: JoinSet<Option<ChannelCount>> = JoinSet::new();
     let mut excess = HashMap::new();
     let mut next = tokio::time::Instant::now() + EVERY;
     loop {
@@ -69,10 +69,10 @@ pub(super) async fn watch(client: ClusterClient) {
             }
             Some(answered) = asked.join_next() => {
                 match answered {
-                    Ok(Some(Said::Short(server, missing))) => {
+                    Ok(Some(ChannelCount::Short(server, missing))) => {
                         gone.extend(look_at(&client, inbox, &server, missing).await);
                     }
-                    Ok(Some(Said::Excess(server, number, is_more))) => {
+                    Ok(Some(ChannelCount::Excess(server, number, is_more))) => {
                         bear(&client, &mut excess, (server, number), is_more);
                     }
                     Ok(None) | Err(_) => {}
@@ -97,7 +97,11 @@ pub(super) async fn watch(client: ClusterClient) {
     }
 }
 
-async fn ask_all(client: &ClusterClient, inbox: &ServerInbox, asked: &mut JoinSet<Option<Said>>) {
+async fn ask_all(
+    client: &ClusterClient,
+    inbox: &ServerInbox,
+    asked: &mut JoinSet<Option<ChannelCount>>,
+) {
     let (samples, removed) = {
         let mut held = inbox.held.lock();
         (held.samples(), held.removed)
@@ -123,7 +127,7 @@ async fn answered(
     (sample, is_exact): (Sample, bool),
     number: u64,
     answer: HandedOver,
-) -> Option<Said> {
+) -> Option<ChannelCount> {
     let Sample { server, count, .. } = sample;
     let inbox = client.servers.inbox.as_ref()?;
     let is_quiet = || Arc::strong_count(&inbox.asking) == 1;
@@ -132,10 +136,10 @@ async fn answered(
         Ok(RedisValue::Integer(said)) => {
             let said = usize::try_from(said).unwrap_or(0);
             if said < count {
-                return is_exact.then_some(Said::Short(server, count - said));
+                return is_exact.then_some(ChannelCount::Short(server, count - said));
             }
             let is_more = said > inbox.held.lock().count(&server).max(count);
-            (was_quiet && is_quiet()).then_some(Said::Excess(server, number, is_more))
+            (was_quiet && is_quiet()).then_some(ChannelCount::Excess(server, number, is_more))
         }
         Ok(_) => None,
         Err(error) => {
