@@ -55,5 +55,8 @@ pub(super) async fn send(
     client: &dyn RedisClient,
 ) -> Result<(), LinkFailure> {
     let send = |number| mode.send_canary(link, client, number);
-    link.health.prove(link.timeout, send, || false).await
+    let sent = link.clock.now();
+    link.health.prove(link.timeout, send, || false).await?;
+    mode.proven(link, link.clock.now().since(sent));
+    Ok(())
 }

@@ -284,6 +284,13 @@ impl Mode {
         }
     }
 
+    /// A canary came back after so long.
+    pub(super) fn proven(&self, link: &RedisLink, took: Duration) {
+        if let Self::Streams(streams) = self {
+            streams.proven(link, took);
+        }
+    }
+
     /// Sends one canary, on the way that messages take.
     pub(super) async fn send_canary(
         &self,

@@ -6,9 +6,10 @@ mod feed;
 mod history;
 
 use crate::support::http::{self, Response};
-use crate::support::{Client, Gateway, PATIENCE, wait};
+use crate::support::{Client, Gateway, PATIENCE, frame, wait};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::time::Instant;
 use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "token-of-the-tests-0123456789";
@@ -97,6 +98,22 @@ pub(crate) fn wait_written(gateway: &Gateway, events: usize) {
     wait::until("the events are written", PATIENCE, || {
         gateway.metric("supportal_archive_written_total") >= events as f64
     });
+}
+
+/// Says these, each once something came back for the one before, until the server is gone; how many those were. Not for
+/// ever: a test that fails meanwhile waits for those who speak.
+pub(crate) fn speak_until_gone(
+    mut client: Client,
+    texts: impl IntoIterator<Item = String>,
+) -> usize {
+    let until = Instant::now() + 6 * PATIENCE;
+    let is_answered = |text: &String| {
+        let message = frame(0x81, crate::support::user(text).as_bytes());
+        Instant::now() < until
+            && client.try_send_raw(&message)
+            && client.receive_within(PATIENCE).is_some()
+    };
+    texts.into_iter().take_while(is_answered).count()
 }
 
 /// Says it, and waits for the echo: it has been accepted.
