@@ -95,7 +95,8 @@ fn read_all(gateway: &Gateway, limit: usize) -> Vec<Value> {
 /// Waits until so many events have been written since the start.
 #[track_caller]
 pub(crate) fn wait_written(gateway: &Gateway, events: usize) {
-    wait::until("the events are written", PATIENCE, || {
+    // Disks stand still for seconds at times.
+    wait::until("the events are written", 4 * PATIENCE, || {
         gateway.metric("supportal_archive_written_total") >= events as f64
     });
 }
