@@ -9,7 +9,6 @@ use crate::support::http::{self, Response};
 use crate::support::{Client, Gateway, PATIENCE, frame, wait};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::time::Instant;
 use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "token-of-the-tests-0123456789";
@@ -107,10 +106,10 @@ pub(crate) fn speak_until_gone(
     mut client: Client,
     texts: impl IntoIterator<Item = String>,
 ) -> usize {
-    let until = Instant::now() + 6 * PATIENCE;
+    let deadline = wait::Deadline::after(6 * PATIENCE);
     let is_answered = |text: &String| {
         let message = frame(0x81, crate::support::user(text).as_bytes());
-        Instant::now() < until
+        deadline.left().is_some()
             && client.try_send_raw(&message)
             && client.receive_within(PATIENCE).is_some()
     };
