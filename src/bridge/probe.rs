@@ -9,14 +9,12 @@ use super::roll::{Card, Roll, nodes_channel};
 use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, ArchiveMode, BridgeMode, Config};
-use crate::redis::client::{RedisClient, RedisCommand, RedisConnection, SubscriptionEvent};
+use crate::redis::client::{RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
 use crate::redis::probe::{Finding, Found, RedisMemory, block_on, leave, look_at_all};
-use crate::redis::value::RedisValue;
 use crate::redis::{Error, Randomness};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,9 +23,6 @@ pub const LISTEN: Duration = Duration::from_millis(2_500);
 
 /// Cards of other nodes that are kept of one Redis.
 const CARDS_MAX: usize = 4_096;
-
-/// Channels of other installations that are told of one Redis.
-const STRANGERS_MAX: usize = 8;
 
 fn names(
     settings: &config::BridgeSettings,
@@ -87,10 +82,7 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
         return Ok(None);
     }
     let deployments = Deployment::all(&settings.urls, settings)?;
-    let strangers = Mutex::new(Vec::new());
     let send = async |deployment: &Deployment, commands: &RedisConnection| {
-        let warning = stranger_warning(deployment, &*commands.client).await;
-        strangers.lock().extend(warning);
         canary(deployment, settings, commands).await
     };
     let looked = async {
@@ -102,11 +94,14 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
     let up: Vec<Option<Millis>> = findings.iter().map(is_up).collect();
     let is_archive = config.archive.mode == ArchiveMode::Streams;
     let archive_bytes = is_archive.then_some(config.archive.bytes_max as u64);
-    let mut warnings = strangers.into_inner();
-    if settings.mode == BridgeMode::Streams {
-        warnings.extend(memory_warnings(&findings, archive_bytes));
-        warnings.extend(replica_warnings(&findings));
-    }
+    let warnings = match settings.mode {
+        BridgeMode::Streams => {
+            let mut warnings = memory_warnings(&findings, archive_bytes);
+            warnings.extend(replica_warnings(&findings));
+            warnings
+        }
+        BridgeMode::Off | BridgeMode::Pubsub => Vec::new(),
+    };
     Ok(Some(Found {
         findings,
         warnings,
@@ -152,34 +147,6 @@ fn replica_warnings(findings: &[Finding]) -> Vec<String> {
         )
     };
     followed.map(warning).collect()
-}
-
-/// Nodes on that Redis whose names begin otherwise, of another installation or meant for this one: such nodes hear nothing of
-/// ours. None where that may not be asked (ACL); in a Cluster, those that one server knows of.
-async fn stranger_warning(deployment: &Deployment, client: &dyn RedisClient) -> Option<String> {
-    let which: &[u8] = if deployment.is_cluster {
-        b"SHARDCHANNELS"
-    } else {
-        b"CHANNELS"
-    };
-    let pattern = nodes_channel("*");
-    let asked = RedisCommand::new("PUBSUB", [which, pattern.as_bytes()]);
-    let own = nodes_channel(&deployment.prefix);
-    let channels = client.send(asked).await.ok()?.into_array().into_iter();
-    let channels = channels.filter_map(RedisValue::into_bytes);
-    let channels = channels.map(|name| String::from_utf8_lossy(&name).into_owned());
-    let strangers: Vec<String> = channels
-        .filter(|name| *name != own)
-        .take(STRANGERS_MAX)
-        .collect();
-    (!strangers.is_empty()).then(|| {
-        format!(
-            "{} has nodes that hear nothing of those that use {own}: {}; if they belong together, bridge.prefix and the \
-             number of the database must be the same",
-            deployment.shown,
-            strangers.join(", ")
-        )
-    })
 }
 
 /// Who else says something, and what, over all at the same time.
