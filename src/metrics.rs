@@ -126,7 +126,7 @@ metrics! {
     bridge_published: Counter = counter("bridge_published") "Publications that a Redis took";
     bridge_resent: Counter = counter("bridge_resent") "Publications sent once more after a broken connection";
     bridge_sent_on: Labelled = labelled("bridge_sent_on", "how") "Commands that a Cluster sent on to another server: their slot has `moved`, or is about to and they `asked` there; or tried `again`, since some of their keys had moved, nobody had the slot for now, or its server was gone";
-    bridge_received: Counter = counter("bridge_received") "Publications of other nodes that arrived";
+    bridge_received: Counter = counter("bridge_received") "Publications that arrived: of other nodes, in mode `streams` own ones too";
     bridge_delivered: Counter = counter("bridge_delivered") "Publications of other nodes that went into a room of this one";
     bridge_echoes: Counter = counter("bridge_echoes") "Own envelopes that came back, dropped; with streams, own publications that had been delivered before";
     bridge_duplicates: Counter = counter("bridge_duplicates") "Publications that arrived a second time, dropped; with streams, also those sent once more after a failover had lost them";
@@ -139,12 +139,12 @@ metrics! {
     bridge_subscriptions: Gauges = gauges("bridge_subscriptions", "state") "Rooms wanted and rooms confirmed by Redis";
     bridge_canary: Seconds = seconds("bridge_canary", "link") "Time of the last canary through Redis and back";
     bridge_lagged: Counter = counter("bridge_lagged") "Envelopes thrown away because this node read too slowly; the gaps count what was in them";
-    bridge_unconfirmed: Counter = counter("bridge_unconfirmed") "Rooms whose members were welcomed before Redis confirmed the subscription";
+    bridge_unconfirmed: Counter = counter("bridge_unconfirmed") "Rooms whose members were welcomed before a Redis that was there confirmed the subscription";
     bridge_appended: Counter = counter("bridge_appended") "Publications that a room's stream took";
     bridge_repeated: Counter = counter("bridge_repeated") "Publications sent once more that the stream had taken before, dropped by Redis";
     bridge_reads: Counter = counter("bridge_reads") "Reads of a room's stream: where it stands, what was missed, `/history`";
     bridge_recovered: Counter = counter("bridge_recovered") "Publications that arrived by such a read, not by subscription";
-    bridge_resets: Counter = counter("bridge_resets") "Streams that began anew or went back and had lost something: deleted, or in a failover";
+    bridge_resets: Counter = counter("bridge_resets") "Rooms that began a new epoch: a failover, or their keys (stream and origins) are gone";
     bridge_recalled: Counter = counter("bridge_recalled") "Own publications that were delivered here because they did not come back within `bridge.order_timeout`";
     bridge_awaited: Gauge = gauge("bridge_awaited") "Own publications that wait for their place in the order of all nodes";
     bridge_rooms: Gauges = gauges("bridge_rooms", "state") "Rooms `ordered` with all nodes, those `alone` meanwhile, and of both those `reading` what they missed";

@@ -29,12 +29,8 @@ async fn watch_once(
     (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
 ) -> Result<(), LinkFailure> {
-    let (began, changes) = (link.clock.now(), link.own_changes());
-    let has_moved = || link.own_changes() != changes;
-    prove((link, mode), client, has_moved).await?;
-    if !has_moved() {
-        mode.proved(link, link.clock.now().since(began));
-    }
+    let changes = link.own_changes();
+    prove((link, mode), client, || link.own_changes() != changes).await?;
     let card = link.company.card(link.place).write();
     client
         .publish(link.nodes_channel.clone(), card.into_bytes().into())
@@ -63,5 +59,10 @@ async fn prove(
     has_moved: impl Fn() -> bool,
 ) -> Result<(), LinkFailure> {
     let send = |number| mode.send_canary(link, client, number);
-    link.health.prove(link.timeout, send, has_moved).await
+    let sent = link.clock.now();
+    link.health.prove(link.timeout, send, &has_moved).await?;
+    if !has_moved() {
+        mode.proven(link, link.clock.now().since(sent));
+    }
+    Ok(())
 }

@@ -311,9 +311,9 @@ impl Mode {
     }
 
     /// A canary came back after so long.
-    pub(super) fn proved(&self, link: &RedisLink, took: Duration) {
+    pub(super) fn proven(&self, link: &RedisLink, took: Duration) {
         if let Self::Streams(streams) = self {
-            streams.proved(link, took);
+            streams.proven(link, took);
         }
     }
 

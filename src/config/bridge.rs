@@ -28,7 +28,7 @@ section! {
         urls: Vec<RedisAddress> = Vec::new(), restart;
         /// What every channel and key begins with; the same on every node that belongs together.
         prefix: String = "supportal".to_owned(), restart;
-        /// This node's name in logs and at Redis (CLIENT LIST); empty = `supportal`.
+        /// This node's name to the other nodes (`/ready`, `/health`) and at Redis (CLIENT LIST); empty = an id of its start, and `supportal`.
         node: String = String::new(), restart;
         /// File of PEM certificates that `rediss` trusts: authorities', or a server's own; unset = the system's.
         ca_file: Option<PathBuf> = None, restart;
@@ -36,7 +36,7 @@ section! {
         client_cert: Option<PathBuf> = None, restart;
         /// File of that certificate's private key (PEM, not encrypted).
         client_key: Option<PathBuf> = None, restart;
-        /// A node without Redis takes nobody new: `/ready` says 503 instead of degraded.
+        /// A node without Redis is not ready: `/ready` says 503 instead of degraded, so that a load balancer sends it nobody new.
         required: bool = false, restart;
         /// A room without members stays subscribed for this long.
         #[serde(with = "units::duration")]

@@ -1,7 +1,7 @@
 //! The server dies, and the disk is full.
 
 use super::*;
-use crate::support::{Signal, frame, user};
+use crate::support::{Signal, user};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::collections::HashMap;
 use std::fs;
@@ -33,23 +33,9 @@ fn killed_again_and_again_a_server_finds_everything_that_was_written_once_and_in
         let heard: Vec<usize> = thread::scope(|scope| {
             let speakers: Vec<_> = (0..ROOMS)
                 .map(|number| {
-                    let (mut client, first) =
-                        (gateway.join(&format!("room{number}")), said[number]);
-                    scope.spawn(move || {
-                        let mut heard = first;
-                        for next in first.. {
-                            if !client
-                                .try_send_raw(&frame(0x81, user(&next.to_string()).as_bytes()))
-                            {
-                                break;
-                            }
-                            match client.receive_within(PATIENCE) {
-                                Some(_echo) => heard = next + 1,
-                                None => break,
-                            }
-                        }
-                        heard
-                    })
+                    let (client, first) = (gateway.join(&format!("room{number}")), said[number]);
+                    let texts = (first..).map(|next| next.to_string());
+                    scope.spawn(move || first + speak_until_gone(client, texts))
                 })
                 .collect();
             wait_written(&gateway, 200);

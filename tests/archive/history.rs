@@ -1,7 +1,7 @@
 //! `history.mode = "journal"`: a room's newest messages, over the death of the server.
 
 use super::*;
-use crate::support::{Signal, frame, user};
+use crate::support::Signal;
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::thread;
@@ -81,18 +81,6 @@ fn what_is_older_than_it_is_kept_for_is_not_shown_and_not_forgotten_by_the_numbe
     assert_eq!(shown(), (epoch, 2, vec![(2, "new".to_owned())]));
 }
 
-/// Speaks until the server is gone.
-fn flood(mut client: Client) {
-    for number in 0.. {
-        let text = user(&number.to_string());
-        if !client.try_send_raw(&frame(0x81, text.as_bytes()))
-            || client.receive_within(PATIENCE).is_none()
-        {
-            break;
-        }
-    }
-}
-
 #[test]
 fn killed_in_a_flood_a_room_has_all_that_was_synced_and_its_numbers_go_on() {
     let kept = Kept::new();
@@ -109,7 +97,7 @@ fn killed_in_a_flood_a_room_has_all_that_was_synced_and_its_numbers_go_on() {
         let shown = thread::scope(|scope| {
             for _ in 0..3 {
                 let client = gateway.join("abc");
-                scope.spawn(|| flood(client));
+                scope.spawn(|| speak_until_gone(client, (0..).map(|number| number.to_string())));
             }
             wait_written(&gateway, 300);
             let shown = history(&gateway, "chat_1_abc&limit=1");

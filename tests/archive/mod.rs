@@ -6,7 +6,7 @@ mod feed;
 mod history;
 
 use crate::support::http::{self, Response};
-use crate::support::{Client, Gateway, PATIENCE, wait};
+use crate::support::{Client, Gateway, PATIENCE, frame, wait};
 use serde_json::Value;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -94,9 +94,26 @@ fn read_all(gateway: &Gateway, limit: usize) -> Vec<Value> {
 /// Waits until so many events have been written since the start.
 #[track_caller]
 pub(crate) fn wait_written(gateway: &Gateway, events: usize) {
-    wait::until("the events are written", PATIENCE, || {
+    // Disks stand still for seconds at times.
+    wait::until("the events are written", 4 * PATIENCE, || {
         gateway.metric("supportal_archive_written_total") >= events as f64
     });
+}
+
+/// Says these, each once something came back for the one before, until the server is gone; how many those were. Not for
+/// ever: a test that fails meanwhile waits for those who speak.
+pub(crate) fn speak_until_gone(
+    mut client: Client,
+    texts: impl IntoIterator<Item = String>,
+) -> usize {
+    let deadline = wait::Deadline::after(6 * PATIENCE);
+    let is_answered = |text: &String| {
+        let message = frame(0x81, crate::support::user(text).as_bytes());
+        deadline.left().is_some()
+            && client.try_send_raw(&message)
+            && client.receive_within(PATIENCE).is_some()
+    };
+    texts.into_iter().take_while(is_answered).count()
 }
 
 /// Says it, and waits for the echo: it has been accepted.

@@ -2,9 +2,10 @@
 
 use super::streams::{read, stream_node};
 use super::*;
+use crate::archive::speak_until_gone;
+use crate::support::Signal;
 use crate::support::http::{self, Response};
 use crate::support::redis::Reply;
-use crate::support::{Signal, frame};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -244,17 +245,9 @@ fn killed_in_a_flood_a_node_leaves_no_message_in_one_stream_alone() {
     );
     thread::scope(|scope| {
         for speaker in 0..3 {
-            let mut client = node.join("abc");
-            scope.spawn(move || {
-                for number in 0.. {
-                    let text = user(&format!("{speaker} {number}"));
-                    if !client.try_send_raw(&frame(0x81, text.as_bytes()))
-                        || client.receive_within(RECOVERY).is_none()
-                    {
-                        break;
-                    }
-                }
-            });
+            let client = node.join("abc");
+            let texts = (0..).map(move |number| format!("{speaker} {number}"));
+            scope.spawn(move || speak_until_gone(client, texts));
         }
         wait::until("much is said", RECOVERY, || {
             node.metric("supportal_bridge_appended_total") >= 300.0

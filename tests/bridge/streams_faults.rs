@@ -32,6 +32,19 @@ pub(super) fn listen(client: &mut Client, numbers: std::ops::Range<usize>) {
 }
 
 #[test]
+fn a_room_is_ordered_again_after_redis_stood_still_although_nobody_speaks() {
+    let mut redis = Redis::start(&[]);
+    let node = stream_node(&redis, &[SHORT]);
+    let mut ann = node.join("abc");
+    talk(&mut ann, 0..1);
+    redis.blow(Blow::Stop);
+    talk(&mut ann, 1..2);
+    assert_eq!(node.metric(ORDERED), 0.0);
+    redis.blow(Blow::Continue);
+    until_metric(&node, ORDERED, 1.0);
+}
+
+#[test]
 fn redis_may_be_killed_again_and_again_and_nothing_is_lost_r2() {
     let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (left, right) = (stream_node(&redis, &[SHORT]), stream_node(&redis, &[SHORT]));

@@ -122,9 +122,7 @@ fn what_a_redis_that_has_forgotten_may_have_had_is_lost_and_not_said_twice() {
     say(&mut client, "before");
     until_metric_sum(&gateway, "supportal_channels_sent_total", 1.0);
     proxy.set(Weather::Deaf);
-    for number in 0..10 {
-        say(&mut client, &format!("m{number}"));
-    }
+    say_each(&mut client, 0..10);
     wait::until("the messages to be there", RECOVERY, || {
         redis.command(&["ZCARD", "asgisupportal"]) != crate::support::redis::Reply::Number(1)
     });

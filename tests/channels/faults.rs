@@ -108,9 +108,7 @@ fn a_workers_channel_that_is_something_else_refuses_each_message_and_no_more() {
     redis.command(&["SET", "asgisupportal", "text"]);
     let gateway = node("core", &[&redis], &["channels.send_to=supportal"]);
     let mut client = gateway.join("abc");
-    for number in 0..20 {
-        say(&mut client, &format!("m{number}"));
-    }
+    say_each(&mut client, 0..20);
     until_metric(&gateway, REFUSED, 20.0);
     redis.command(&["DEL", "asgisupportal"]);
     redis.command(&["SCRIPT", "FLUSH"]);
@@ -150,9 +148,7 @@ fn what_expired_in_a_workers_channel_makes_room() {
     let settings = ["channels.send_to=supportal", "channels.capacity=2"];
     let gateway = node("core", &[&redis], &settings);
     let mut client = gateway.join("abc");
-    for number in 0..3 {
-        say(&mut client, &format!("m{number}"));
-    }
+    say_each(&mut client, 0..3);
     until_metric(
         &gateway,
         "supportal_channels_dropped_total{cause=\"full\"}",
@@ -266,9 +262,7 @@ fn users_messages_wait_for_a_redis_that_takes_none_for_now() {
             until_up(&gateway);
             let mut client = gateway.join("abc");
             refuse(&redis, word);
-            for number in 0..20 {
-                say(&mut client, &format!("m{number}"));
-            }
+            say_each(&mut client, 0..20);
             wait::until("the reason to be known", RECOVERY, || {
                 let ready = gateway.admin("/ready").text();
                 ready.contains(word) || ready.contains("read-only replica")

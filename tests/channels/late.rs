@@ -78,9 +78,7 @@ fn users_messages_that_arrive_late_are_not_said_twice() {
     let (redis, proxy, gateway) = node_behind_proxy(&["channels.send_to=supportal"]);
     let mut client = gateway.join("abc");
     hold_while(&gateway, &proxy, || {
-        for number in 0..5 {
-            say(&mut client, &format!("m{number}"));
-        }
+        say_each(&mut client, 0..5);
     });
     until_metric(
         &gateway,

@@ -134,9 +134,7 @@ fn users_messages_wait_for_redis_until_they_expire() {
     let settings = ["channels.send_to=supportal"];
     let gateway = node_at("core", &urls(&[&redis]), &settings);
     let mut client = gateway.join("abc");
-    for number in 0..10 {
-        say(&mut client, &format!("m{number}"));
-    }
+    say_each(&mut client, 0..10);
     redis.launch();
     let mut site = site("core", &[&redis], &json!({}));
     site.order(&runworker());

@@ -105,6 +105,14 @@ fn say(client: &mut Client, text: &str) {
     expect(client, text);
 }
 
+/// Says `m` and each of these numbers, one after the other.
+#[track_caller]
+fn say_each(client: &mut Client, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        say(client, &format!("m{number}"));
+    }
+}
+
 /// Waits until a metric is at least this.
 #[track_caller]
 fn until_metric(gateway: &Gateway, series: &str, value: f64) {

@@ -286,9 +286,7 @@ fn a_channel_that_is_full_is_counted_and_its_user_told() {
     ];
     let gateway = node("core", &[&redis], &settings);
     let mut client = gateway.join("abc");
-    for number in 0..5 {
-        say(&mut client, &format!("m{number}"));
-    }
+    say_each(&mut client, 0..5);
     until_metric(
         &gateway,
         "supportal_channels_sent_total{to=\"worker\"}",

@@ -2,8 +2,7 @@
 //!
 //! A publication that does not come back within `bridge.order_timeout` is delivered at once, and its
 //! room goes on alone: perhaps only that room's gap takes long. When Redis does not answer an append
-//! within that time, or the session ends, all rooms do. Rooms are ordered again once answers are quick: those of
-//! appends, or, where nobody speaks, those of canaries.
+//! within that time, or the session ends, all rooms do. Rooms are ordered again once answers are quick.
 
 use super::redis_streams::{Streams, moment, within};
 use crate::bridge::link::RedisLink;
@@ -69,7 +68,6 @@ impl Streams {
         };
         let room = broker.named(name.as_str());
         within(broker, room.as_ref(), &mut take);
-        self.has_fallen.store(true, Relaxed);
         link.metrics.bridge_recalled.inc_by(recalled);
     }
 
@@ -123,24 +121,12 @@ impl Streams {
         }
     }
 
-    /// A canary came back after so long. With nothing under way, rooms that went alone are ordered again, also those
-    /// in which nobody here speaks: that what was said last took too long says nothing of what is said next. Rooms that
-    /// are read are not: what is said there would wait for that.
-    pub(in crate::bridge) fn proved(&self, link: &RedisLink, took: Duration) {
-        let is_idle = self.unanswered_since.load(Relaxed) == u64::MAX;
-        if !is_idle || took > self.order_timeout / 2 || self.is_closing.load(Relaxed) {
-            return;
+    /// A canary came back after so long. While nothing else is on its way that is how quick answers are: rooms are
+    /// ordered again although nobody speaks on this node.
+    pub(in crate::bridge) fn proven(&self, link: &RedisLink, took: Duration) {
+        if self.unanswered_since.load(Relaxed) == u64::MAX {
+            self.answered(link, took, 0);
         }
-        if self.has_fallen.swap(false, Relaxed) {
-            let reading = link.orders(|order| {
-                if order.is_live() {
-                    order.rise();
-                }
-                !order.is_live()
-            });
-            self.has_fallen.fetch_or(!reading.is_empty(), Relaxed);
-        }
-        self.is_answering.store(true, Relaxed);
     }
 
     /// Reads refused rooms again, for the length of a session.

@@ -61,8 +61,6 @@ pub(in crate::bridge) struct Streams {
     pub(super) on_the_way: Mutex<HashMap<RoomName, u64>>,
     /// Redis answers appends in time.
     pub(super) is_answering: AtomicBool,
-    /// Rooms went alone, and may still be.
-    pub(super) has_fallen: AtomicBool,
     /// The node goes down: nothing waits any longer.
     pub(super) is_closing: AtomicBool,
     /// Since when the oldest append waits for its answer, in milliseconds; `u64::MAX`: none does.
@@ -94,7 +92,6 @@ impl Streams {
             life: Mutex::default(),
             on_the_way: Mutex::default(),
             is_answering: AtomicBool::new(false),
-            has_fallen: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             unanswered_since: AtomicU64::new(u64::MAX),
             to_read: Mutex::default(),
