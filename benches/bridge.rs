@@ -18,7 +18,7 @@ use supportal::internal::bridge::envelope::{
 };
 use supportal::internal::bridge::order::Announcement;
 use supportal::internal::bridge::order::{Back, Unconfirmed, UnconfirmedLoad};
-use supportal::internal::bridge::order::{EpochBefore, Follower, Position, StreamStep};
+use supportal::internal::bridge::order::{Follower, Position, StreamStep};
 use supportal::internal::broker::{Broker, Publication, Wake};
 use supportal::internal::broker::{Room, RoomSlot};
 use supportal::internal::clock::{Clock, Millis};
@@ -109,7 +109,7 @@ fn streams(criterion: &mut Criterion) {
         let mut follower = Follower::default();
         follower.request();
         follower.begin_at_start();
-        follower.turn(None, EpochBefore::default(), &[]);
+        follower.turn(None, &[], &[]);
         let mut first = 1_u64;
         let mut group = criterion.benchmark_group("streams");
         group.throughput(Throughput::Elements(messages));

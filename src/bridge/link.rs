@@ -255,10 +255,9 @@ impl RedisLink {
 
     /// A room is not subscribed any more, and is to be; whoever is asked in it is asked again then.
     pub(super) fn lose(&self, name: &str) {
-        self.rooms.lose(name, |state| {
-            if let RoomState::Pubsub(room) = state {
-                room.was_lost = true;
-            }
+        self.rooms.lose(name, |state| match state {
+            RoomState::Pubsub(room) => room.was_lost = true,
+            RoomState::Streams(order) => order.lose(),
         });
     }
 

@@ -5,6 +5,7 @@ use super::streams::{read, stream_node_at};
 use super::streams_deployments::move_slot;
 use super::streams_faults::{ORDERED, SHORT, listen, talk};
 use super::*;
+use crate::support::Signal;
 use crate::support::deployment::cluster;
 use crate::support::redis::Reply;
 
@@ -251,6 +252,34 @@ fn a_slot_moves_with_its_stream_while_both_speak_and_there_is_one_order() {
         assert_eq!(node.metric_sum("supportal_bridge_dropped_total"), 0.0);
     }
     assert!(gateways[0].metric("supportal_bridge_sent_on_total{how=\"asked\"}") > 0.0);
+}
+
+#[test]
+fn a_node_that_stands_while_a_slot_moves_thrice_has_all_that_was_said_meanwhile() {
+    let nodes = cluster(&[]);
+    let gateways = [(); 2].map(|()| stream_node_at(&url(&nodes), &["history.capacity=2000"]));
+    gateways.iter().for_each(until_up);
+    let stream = |room: &str| format!("supportal:stream:{{chat_1_{room}}}");
+    let of_first = |room: &String| slot(&nodes[0], &stream(room)) <= 5460;
+    let room = (0..).map(|n| format!("r{n}")).find(of_first).expect("one");
+    let (mut ann, mut bob) = (gateways[0].join(&room), gateways[1].join(&room));
+    talk(&mut ann, 0..3);
+    listen(&mut bob, 0..3);
+    gateways[1].signal(Signal::Stop);
+    let mut said = 3;
+    for move_on in [(0, 1), (1, 2), (2, 0)] {
+        move_slot(&nodes, slot(&nodes[0], &stream(&room)), move_on, || ());
+        // More than a page: what is read first ends in an epoch that is neither the one before nor the last.
+        talk(&mut ann, said..said + 100);
+        said += 100;
+    }
+    gateways[1].signal(Signal::Continue);
+    listen(&mut bob, 3..said);
+    for node in &gateways {
+        until_metric(node, ORDERED, 1.0);
+        assert_eq!(node.metric(GAPS), 0.0);
+        assert_eq!(node.metric("supportal_bridge_resets_total"), 0.0);
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ use crate::redis::value::RedisValue;
 /// Bytes before the envelope of an announcement.
 const PLACE_BYTES: usize = 24;
 
+/// Epochs before that of the newest entry, at most: what `append.lua` keeps.
+const BEFORE_MAX: usize = 8;
+
 /// Messages appended in one step, as all nodes hear of them.
 #[derive(Debug)]
 pub struct Announcement<'a> {
@@ -71,7 +74,8 @@ pub(in crate::bridge) struct StreamEntry {
 pub(in crate::bridge) struct Page {
     /// The last entry, or where it was; `None` without a stream.
     pub(in crate::bridge) tail: Option<Position>,
-    pub(in crate::bridge) before: EpochBefore,
+    /// The newest first, each followed by the one in front of it.
+    pub(in crate::bridge) before: Vec<EpochBefore>,
     pub(in crate::bridge) entries: Vec<StreamEntry>,
 }
 
@@ -90,12 +94,17 @@ impl Page {
             return Self::default();
         };
         let tail = next().and_then(|id| position(epoch, &id));
-        let mut before = || next().and_then(|text| number(&text)).unwrap_or_default();
-        let before = EpochBefore {
-            epoch: before(),
-            offset: before(),
-            kept: before(),
-        };
+        let [epochs, offsets, kept] = [(); 3].map(|()| next().unwrap_or_default());
+        let before = numbers(&epochs).zip(numbers(&offsets)).zip(numbers(&kept));
+        let before = before.map_while(|((epoch, offset), kept)| {
+            let (epoch, offset, kept) = (epoch?, offset?, kept?);
+            (epoch > 0).then_some(EpochBefore {
+                epoch,
+                offset,
+                kept,
+            })
+        });
+        let before = before.take(BEFORE_MAX).collect();
         let mut entries = Vec::new();
         while let (Some(epoch), Some(id), Some(head), Some(message)) =
             (next(), next(), next(), next())
@@ -123,6 +132,11 @@ fn position(epoch: u64, id: &[u8]) -> Option<Position> {
     })
 }
 
+/// Numbers with a space between them; `None` for what is none.
+fn numbers(text: &[u8]) -> impl Iterator<Item = Option<u64>> {
+    text.split(|&byte| byte == b' ').map(number)
+}
+
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
@@ -143,16 +157,16 @@ mod tests {
             offset,
         };
         let answer = [
-            "7", "20-9", "6", "12", "11", "7", "19-8", "head", "a", "6", "20-9", "head", "b",
+            "7", "20-9", "6 4", "12 9", "11 9", "7", "19-8", "head", "a", "6", "20-9", "head", "b",
         ];
         let page = Page::from(RedisValue::Array(answer.map(text).to_vec()));
         assert_eq!(page.tail, Some(place(20, 9)));
-        let before = EpochBefore {
-            epoch: 6,
-            offset: 12,
-            kept: 11,
+        let before = |epoch, offset, kept| EpochBefore {
+            epoch,
+            offset,
+            kept,
         };
-        assert_eq!(page.before, before);
+        assert_eq!(page.before, [before(6, 12, 11), before(4, 9, 9)]);
         let entries: Vec<_> = page
             .entries
             .iter()
@@ -170,7 +184,7 @@ mod tests {
         ];
         let page = Page::from(RedisValue::Array(strange.map(text).to_vec()));
         assert!(page.entries.is_empty());
-        assert_eq!(page.before, EpochBefore::default());
+        assert_eq!(page.before, []);
         assert_eq!(Page::from(RedisValue::Array(Vec::new())).tail, None);
         assert_eq!(Page::from(RedisValue::Nil).tail, None);
     }

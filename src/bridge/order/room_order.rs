@@ -99,6 +99,11 @@ impl RoomOrder {
         self.follower.take_due()
     }
 
+    /// The room is not subscribed any more: what arrives once it is comes behind a read.
+    pub(in crate::bridge) fn lose(&mut self) {
+        self.follower.doubt();
+    }
+
     /// Something may have been missed; true if a read is to be queued.
     pub(in crate::bridge) fn doubt(&mut self) -> bool {
         self.follower.doubt();
@@ -194,7 +199,7 @@ impl RoomOrder {
         tally: &mut HearTally,
     ) -> Turned {
         let places: Vec<Position> = page.entries.iter().map(|entry| entry.at).collect();
-        let turned = self.follower.turn(page.tail, page.before, &places);
+        let turned = self.follower.turn(page.tail, &page.before, &places);
         for entry in &page.entries {
             tally.read += 1;
             let Ok(envelope) = Envelope::read(&entry.envelope) else {

@@ -15,7 +15,8 @@
 -- what Redis keeps compactly, 'said' (of the archive); 'tail', packed: where numbering goes on (offset, milliseconds,
 -- epoch), what the stream holds (entries, bytes of all up to now, no less than the bytes that are there, no later than
 -- the milliseconds of its oldest entry), and the life of Redis; 'before', of the epoch before: events before the two
--- epochs, the highest offset that anybody has seen, the one that was here then, the two epochs; 'sweep', from how many
+-- epochs, the highest offset that anybody has seen, the one that was here then, the two epochs; 'before2' to 'before8',
+-- the same of those before that (a slot of a Cluster may move on before everybody has read); 'sweep', from how many
 -- on to look for origins that have ended. Each ends with a number that is later than any milliseconds: to the version
 -- before this, an origin that spoke just now.
 --
@@ -93,8 +94,20 @@ local function make_rare()
   end
   rare.before_of = before_of
 
+  local befores = { 'before', 'before2', 'before3', 'before4', 'before5', 'before6', 'before7', 'before8' }
   function rare.keep_before(room)
-    local was = room.before
+    local was, there = room.before, call('HMGET', room.origins, unpack(befores))
+    if there[1] and digits(match(there[1], '%d+$')) ~= room.epoch then
+      -- Each goes one further, up to the first that is not there.
+      local moved = { 'HSET', room.origins }
+      for place = 2, #befores do
+        if not there[place - 1] then
+          break
+        end
+        moved[#moved + 1], moved[#moved + 2] = befores[place], there[place - 1]
+      end
+      call(unpack(moved))
+    end
     call('HSET', room.origins, 'before', format('%.0f %.0f %.0f %.0f %.0f %.0f', was.base, was.base_now, was.offset,
       was.kept, was.epoch, room.epoch))
     room.has_new_before = false
@@ -230,7 +243,10 @@ local function make_rare()
     if there <= math.min(digits(sweep) or 64, 1024) then
       return
     end
-    local ours = { tail = true, before = true, sweep = true, said = true }
+    local ours = { tail = true, sweep = true, said = true }
+    for _, name in ipairs(befores) do
+      ours[name] = true
+    end
     local all, gone, left = call('HGETALL', room.origins), {}, {}
     for index = 1, #all, 2 do
       local name, spoke = all[index], tonumber(match(all[index + 1], '%d+$') or 0)

@@ -3,7 +3,8 @@
 -- ARGV  most entries, most bytes, then the position after which to read: epoch, milliseconds, offset; or 'before' and
 --       an id; without either: the newest entries, the newest first
 -- Answers nothing for no stream, else epoch and id of the newest entry there is or was; of the epoch before: its number,
--- the highest offset that anybody has seen and the one that Redis had; then for each entry: epoch, id, head, message.
+-- the highest offset that anybody has seen and the one that Redis had, each followed by those of the epochs before that
+-- if the position is of one of these; then for each entry: epoch, id, head, message.
 local stream, entries_max, bytes_max = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 -- A number, if Lua counts exactly up to there.
 local highest = 9000000000000000
@@ -25,10 +26,33 @@ if kept[1] and #kept[1] == 64 then
     known, offset = epoch, last
     local text = string.format('%.0f', epoch)
     answer = { text, string.format('%.0f-%.0f', millis, offset), '0', '0', '0' }
-    local offset_before, kept_then, epoch_before, epoch_now =
-      string.match(kept[2] or '', '^%d+ %d+ (%d+) (%d+) (%d+) (%d+)$')
-    if epoch_now == text and digits(offset_before) and digits(kept_then) and digits(epoch_before) then
-      answer[3], answer[4], answer[5] = epoch_before, offset_before, kept_then
+    local before, oldest = { {}, {}, {} }, text
+    -- The epoch in front of the oldest so far.
+    local function take(value)
+      local seen, kept_then, of, followed_by = string.match(value or '', '^%d+ %d+ (%d+) (%d+) (%d+) (%d+)$')
+      if followed_by ~= oldest or not digits(seen) or not digits(kept_then) or not digits(of) then
+        return false
+      end
+      for place, number in ipairs({ of, seen, kept_then }) do
+        before[place][#before[place] + 1] = number
+      end
+      oldest = of
+      return true
+    end
+    -- Mostly a node is at the last one, or was as it ended.
+    if take(kept[2]) and ARGV[5] and ARGV[3] ~= text and ARGV[3] ~= oldest then
+      local earlier = redis.call('HMGET', KEYS[2], 'before2', 'before3', 'before4', 'before5', 'before6', 'before7',
+        'before8')
+      for _, value in ipairs(earlier) do
+        if not take(value) then
+          break
+        end
+      end
+    end
+    if oldest ~= text then
+      for place = 1, 3 do
+        answer[2 + place] = table.concat(before[place], ' ')
+      end
     end
   end
 end

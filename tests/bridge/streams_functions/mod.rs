@@ -174,6 +174,52 @@ fn another_redis_begins_an_epoch_and_one_that_lost_all_too() {
 }
 
 #[test]
+fn whoever_is_epochs_behind_is_told_of_eight_and_of_none_that_does_not_follow() {
+    let mut functions = Functions::new();
+    let lives = (0..12).map(|life| format!("redis {life}"));
+    let places: Vec<At> = lives
+        .enumerate()
+        .map(|(place, life)| {
+            functions.life = life.leak();
+            let numbers = 1..=place as u64 + 1;
+            functions.append(&format!("origin {place}"), Said::new("a", numbers))
+        })
+        .collect();
+    let told = |functions: &mut Functions, epoch: u64| {
+        let head = functions.read("a", &[&epoch.to_string(), "0", "0"]).0;
+        head[2..].to_vec()
+    };
+    let list = |of: &dyn Fn(&At) -> u64, range: std::ops::Range<usize>| {
+        let numbers: Vec<String> = places[range]
+            .iter()
+            .rev()
+            .map(|at| of(at).to_string())
+            .collect();
+        numbers.join(" ")
+    };
+    let epoch = |range| list(&|at| at.epoch, range);
+    let offset = |range| list(&|at| at.offset, range);
+    // At the last one, or at the one before, there is no more to know.
+    for place in [10, 11] {
+        let before = told(&mut functions, places[place].epoch);
+        assert_eq!(before, [epoch(10..11), offset(10..11), offset(10..11)]);
+    }
+    let before = told(&mut functions, places[5].epoch);
+    assert_eq!(before, [epoch(3..11), offset(3..11), offset(3..11)]);
+    // Whatever version wrote another one in between: what does not follow is not said.
+    let room = key("origins", "a");
+    let third = functions.client.command(&["HGET", &room, "before4"]);
+    functions
+        .client
+        .command(&["HSET", &room, "before3", third.text()]);
+    let before = told(&mut functions, places[5].epoch);
+    assert_eq!(before, [epoch(9..11), offset(9..11), offset(9..11)]);
+    // They stay compact, and are none of the room's origins.
+    let encoding = functions.client.command(&["OBJECT", "ENCODING", &room]);
+    assert_eq!(encoding.text(), "listpack");
+}
+
+#[test]
 fn numbering_goes_on_when_the_stream_of_an_idle_room_has_expired() {
     let mut functions = Functions::new();
     let first = functions.append("one", Said::new("a", 1..=5));
@@ -289,7 +335,8 @@ fn nodes_of_this_version_and_the_one_before_append_to_one_stream() {
     let third = functions.append("new", Said::new("a", [7]));
     assert!(third.epoch > second.epoch && third.offset == 2);
     let head = functions.read("a", &["0", "0", "0"]).0;
-    assert_eq!(head[2..4], [second.epoch.to_string(), "102".into()]);
+    let before = format!("{} {}", second.epoch, first.epoch);
+    assert_eq!(head[2..4], [before, "102 8".into()]);
 }
 
 #[test]
@@ -362,6 +409,7 @@ fn poison_beside_a_room_is_read_over() {
         for (field, value) in [
             ("tail", tail),
             ("before", tail),
+            ("before2", tail),
             ("sweep", tail),
             ("said", tail),
             ("one", tail),

@@ -25,6 +25,34 @@ pub(super) struct Before {
     pub(super) base_now: u64,
 }
 
+impl Before {
+    /// From a value of the origins, if it was followed by that epoch.
+    pub(super) fn read(value: Option<&Bytes>, followed_by: u64) -> Option<Self> {
+        let numbers: Vec<u64> = words(value)
+            .iter()
+            .filter_map(|word| number(word.as_bytes()))
+            .collect();
+        let [base, base_now, seen, kept, epoch, now] = numbers[..] else {
+            return None;
+        };
+        (now == followed_by).then_some(Self {
+            epoch,
+            seen,
+            kept,
+            base,
+            base_now,
+        })
+    }
+}
+
+/// The fields of the origins for the epochs before, the newest first.
+pub(super) fn befores() -> Vec<String> {
+    let further = (2..=8).map(|place| format!("before{place}"));
+    std::iter::once("before".to_owned())
+        .chain(further)
+        .collect()
+}
+
 /// What a stream holds: bytes of all up to now, no less than those that are there, no later than its oldest entry.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Holds {
@@ -102,22 +130,8 @@ pub(super) fn place(
             ..Holds::default()
         };
     }
-    let before = words(store.value(origins, b"before")?.as_ref());
-    let before: Vec<u64> = before
-        .iter()
-        .filter_map(|word| number(word.as_bytes()))
-        .collect();
-    if let [base, base_now, seen, kept, epoch, now] = before[..]
-        && now == room.epoch
-    {
-        room.before = Before {
-            epoch,
-            seen,
-            kept,
-            base,
-            base_now,
-        };
-    }
+    let before = store.value(origins, b"before")?;
+    room.before = Before::read(before.as_ref(), room.epoch).unwrap_or_default();
     let Some(last) = last else {
         room.newest = room.millis;
         return Ok((room, length > 0));

@@ -1,7 +1,7 @@
 //! The bridge's two Lua functions, as Rust over the model's keys. What they mean is written beside them, in
 //! `src/bridge/streams/`; `real.rs` holds them to a real Redis. Neither ids nor an archive are in them.
 
-use super::places::{Before, Room, leading, place, tail_text, words};
+use super::places::{Before, Room, befores, leading, place, tail_text, words};
 use super::store::{Refusal, Store};
 use super::weights::{HIGHEST, bound, number, weigh};
 use bytes::Bytes;
@@ -261,6 +261,20 @@ fn keep_before(store: &mut Store, origins: &[u8], room: &Room) -> Result<(), Ref
     if was.epoch == 0 {
         return Ok(());
     }
+    let names = befores();
+    let there = store.value(origins, names[0].as_bytes())?;
+    if there.is_some_and(|there| words(Some(&there)).pop() != Some(room.epoch.to_string())) {
+        let mut moved = Vec::new();
+        for pair in names.windows(2) {
+            let Some(value) = store.value(origins, pair[0].as_bytes())? else {
+                break;
+            };
+            moved.push((pair[1].clone(), value));
+        }
+        for (name, value) in moved {
+            store.put(origins, name.as_bytes(), value)?;
+        }
+    }
     let (of, now) = (
         [was.base, was.base_now, was.seen],
         [was.kept, was.epoch, room.epoch],
@@ -284,7 +298,8 @@ fn forget(store: &mut Store, origins: &[u8], own: &[u8], now: u64) -> Result<(),
     }
     let mut left = 0;
     for (name, value) in &all {
-        let is_ours = [&b"tail"[..], b"before", b"sweep", b"said"].contains(&&name[..]);
+        let is_ours = [&b"tail"[..], b"sweep", b"said"].contains(&&name[..])
+            || befores().iter().any(|ours| ours.as_bytes() == &name[..]);
         if is_ours || name == own {
             continue;
         }
@@ -298,6 +313,39 @@ fn forget(store: &mut Store, origins: &[u8], own: &[u8], now: u64) -> Result<(),
     }
     let sweep = format!("{} {HIGHEST}", (2 * left).min(1_024));
     store.put(origins, b"sweep", sweep.into())
+}
+
+/// What is answered of the epochs before: of one, unless the `position` is of an earlier one.
+fn epochs_before(
+    store: &Store,
+    origins: &[u8],
+    room: &Room,
+    position: Option<u64>,
+) -> Result<[String; 3], Refusal> {
+    let first = room.before;
+    let mut all = vec![first];
+    if first.epoch > 0 && position.is_some_and(|at| ![room.epoch, first.epoch].contains(&at)) {
+        for name in &befores()[1..] {
+            let value = store.value(origins, name.as_bytes())?;
+            let oldest = all.last().map_or(0, |before| before.epoch);
+            match Before::read(value.as_ref(), oldest) {
+                Some(before) => all.push(before),
+                None => break,
+            }
+        }
+    }
+    let list = |number: fn(&Before) -> u64| {
+        let texts: Vec<String> = all
+            .iter()
+            .map(|before| number(before).to_string())
+            .collect();
+        texts.join(" ")
+    };
+    Ok([
+        list(|before| before.epoch),
+        list(|before| before.seen),
+        list(|before| before.kept),
+    ])
 }
 
 /// `read.lua`.
@@ -318,15 +366,14 @@ pub(super) fn read(
     if room.epoch == 0 {
         return Ok(RedisValue::Array(Vec::new()));
     }
-    let Before {
-        epoch, seen, kept, ..
-    } = room.before;
+    let position = (arguments.len() == 5).then(|| setting(2));
+    let [epochs, seen, kept] = epochs_before(store, keys[1].as_bytes(), &room, position)?;
     let texts = [
         room.epoch.to_string(),
         format!("{}-{}", room.millis, room.offset),
-        epoch.to_string(),
-        seen.to_string(),
-        kept.to_string(),
+        epochs,
+        seen,
+        kept,
     ];
     let mut answer: Vec<RedisValue> = texts
         .iter()

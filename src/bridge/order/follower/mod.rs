@@ -7,7 +7,8 @@
 //!
 //! A stream that begins anew (`FLUSHALL`, a failover, a Redis that came back without its newest entries)
 //! has another epoch, and says how far the one before was seen by anybody: what lies between that and
-//! the last entry delivered here is lost, and counted exactly. Who has seen more than Redis knows of
+//! the last entry delivered here is lost, and counted exactly. So it is of those before that, as many as Redis knows:
+//! a slot that moves on and on has an epoch at each server. Who has seen more than Redis knows of
 //! is to tell, see [`Follower::take_due`]. Was anything lost, it is a reset, as it is when nobody knows;
 //! and so is a stream that went back (lower offsets at later times: a version wrote it that tells
 //! nothing). All are followed from there.
@@ -44,7 +45,7 @@ impl Position {
     }
 }
 
-/// What is known of the epoch before that of a stream's newest entry; zeros: nothing.
+/// What is known of an epoch before that of a stream's newest entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EpochBefore {
     /// The number of that epoch.
@@ -213,12 +214,10 @@ impl Follower {
         let next = at.offset.checked_add(1);
         let is_next =
             entry.epoch == at.epoch && Some(entry.offset) == next && entry.millis >= at.millis;
-        let is_first = entry.epoch > at.epoch && entry.offset == 1;
+        // The first of another epoch says nothing of the one before.
+        let is_first = at.epoch == 0 && entry.epoch > 0 && entry.offset == 1;
         if self.state == FollowState::Reading || !may_deliver || !(is_next || is_first) {
             return self.put_off(entry);
-        }
-        if is_first {
-            self.begin_anew();
         }
         self.at = Some(entry);
         self.own.pass(entry.epoch, entry.offset);
@@ -231,14 +230,6 @@ impl Follower {
         StreamStep::Later
     }
 
-    /// The stream has another epoch, and says nothing of the one before: a reset, unless there was none.
-    fn begin_anew(&mut self) {
-        if let Some(at) = self.at.filter(|at| at.epoch != 0) {
-            self.account.resets += 1;
-            self.settled = Some((at.epoch, at.offset));
-        }
-    }
-
     /// After what to read; `None`: the tail alone, for a room that begins here. The page must be turned before
     /// the next request.
     pub fn request(&mut self) -> Option<Position> {
@@ -248,12 +239,12 @@ impl Follower {
         self.at
     }
 
-    /// A page: where the stream stood, the epoch before that, and the entries after the position asked for. The caller
-    /// delivers them all, in order.
+    /// A page: where the stream stood, the epochs before that, the newest first and each followed by the one in front
+    /// of it, and the entries after the position asked for. The caller delivers them all, in order.
     pub fn turn(
         &mut self,
         tail: Option<Position>,
-        before: EpochBefore,
+        before: &[EpochBefore],
         entries: &[Position],
     ) -> Turned {
         match (self.at, tail) {
@@ -286,7 +277,7 @@ impl Follower {
         self.account.missed = self.account.missed.saturating_add(missed);
     }
 
-    fn take(&mut self, at: Position, tail: Position, before: EpochBefore, entries: &[Position]) {
+    fn take(&mut self, at: Position, tail: Position, before: &[EpochBefore], entries: &[Position]) {
         let mut last = at;
         if let Some(first) = entries.first()
             && std::mem::take(&mut self.is_anywhere)
@@ -318,7 +309,7 @@ impl Follower {
     }
 
     /// Nothing is newer than what was delivered, and yet it ends elsewhere.
-    fn end(&mut self, last: Position, tail: Position, before: EpochBefore) -> Position {
+    fn end(&mut self, last: Position, tail: Position, before: &[EpochBefore]) -> Position {
         let (here, there) = ((last.epoch, last.offset), (tail.epoch, tail.offset));
         if there < here && self.tell(here) {
             // Redis has lost it. Once it knows, it has an epoch of its own behind this one.
@@ -340,24 +331,25 @@ impl Follower {
     }
 
     /// From the last entry of an epoch to before the first one of another.
-    fn pass_over(&mut self, last: Position, epoch: u64, before: EpochBefore) -> Position {
-        if before.epoch == last.epoch {
-            self.miss(last.epoch, last.offset, before.offset);
-            self.account.resets += u64::from(before.offset > before.kept);
-            self.settled = Some((last.epoch, before.offset.max(last.offset)));
+    fn pass_over(&mut self, last: Position, epoch: u64, before: &[EpochBefore]) -> Position {
+        self.settled = Some((last.epoch, last.offset));
+        let is_known = before.iter().any(|was| was.epoch == last.epoch);
+        self.account.resets += u64::from(last.epoch != 0 && !is_known);
+        let passed = |was: &&EpochBefore| (last.epoch..epoch).contains(&was.epoch);
+        for was in before.iter().rev().filter(passed) {
+            self.account.resets += u64::from(is_known && was.offset > was.kept);
+            if was.epoch != last.epoch {
+                // All of an epoch that was not seen here.
+                self.miss(was.epoch, 0, was.offset);
+                self.settled = Some((was.epoch, was.offset));
+                continue;
+            }
+            self.miss(last.epoch, last.offset, was.offset);
+            self.settled = Some((last.epoch, was.offset.max(last.offset)));
             let own = self.own.newest().filter(|(epoch, _)| *epoch == last.epoch);
             let seen = own.map_or(last.offset, |(_, offset)| offset.max(last.offset));
-            if seen > before.offset {
+            if seen > was.offset {
                 self.tell((last.epoch, seen));
-            }
-        } else {
-            self.account.resets += u64::from(last.epoch != 0);
-            if last.epoch != 0 && before.epoch > last.epoch && before.epoch != epoch {
-                // All of an epoch that was not seen here.
-                self.miss(before.epoch, 0, before.offset);
-                self.settled = Some((before.epoch, before.offset));
-            } else {
-                self.settled = Some((last.epoch, last.offset));
             }
         }
         Position {
@@ -368,13 +360,14 @@ impl Follower {
     }
 
     /// Somebody has seen more of the epoch before than was known as this one began, perhaps this node.
-    fn settle(&mut self, before: EpochBefore) {
-        let Some((epoch, offset)) = self.settled.filter(|(epoch, _)| *epoch == before.epoch) else {
+    fn settle(&mut self, before: &[EpochBefore]) {
+        let Some((epoch, offset)) = self.settled else {
             return;
         };
-        if before.offset > offset {
-            self.miss(epoch, offset, before.offset);
-            self.settled = Some((epoch, before.offset));
+        let was = before.iter().find(|was| was.epoch == epoch);
+        if let Some(was) = was.filter(|was| was.offset > offset) {
+            self.miss(epoch, offset, was.offset);
+            self.settled = Some((epoch, was.offset));
         }
     }
 }

@@ -23,7 +23,7 @@ fn before(offset: u64, kept: u64) -> EpochBefore {
 fn read(follower: &mut Follower, tail: u64, before: EpochBefore, page: &[Position]) -> Account {
     follower.doubt();
     follower.request();
-    let turned = follower.turn(Some(behind(tail)), before, page);
+    let turned = follower.turn(Some(behind(tail)), &[before], page);
     assert_eq!(turned, Turned::Live);
     follower.take_account()
 }
@@ -96,7 +96,7 @@ fn an_epoch_without_entries_of_which_others_tell_later_is_no_reset_again() {
     };
     follower.doubt();
     follower.request();
-    let turned = follower.turn(Some(later), before(10, 5), &[]);
+    let turned = follower.turn(Some(later), &[before(10, 5)], &[]);
     assert_eq!(turned, Turned::Live);
     let account = follower.take_account();
     let (missed, resets) = (1, 0);
@@ -149,4 +149,72 @@ fn a_room_that_could_not_be_read_misses_nothing_of_what_was_before() {
         Turned::Live
     );
     assert_eq!(follower.take_account(), Account::default());
+}
+
+/// What Redis knows of some epochs: the number, what was seen and what was kept.
+fn known<const N: usize>(before: [(u64, u64, u64); N]) -> [EpochBefore; N] {
+    before.map(|(epoch, offset, kept)| EpochBefore {
+        epoch,
+        offset,
+        kept,
+    })
+}
+
+/// The first entries of an epoch.
+fn entries(epoch: u64, count: u64) -> Vec<Position> {
+    let entry = |offset| Position {
+        epoch,
+        millis: 100 * epoch + offset,
+        offset,
+    };
+    (1..=count).map(entry).collect()
+}
+
+#[test]
+fn who_stood_while_several_epochs_went_by_reads_them_all_and_misses_nothing() {
+    let before = known([(3, 3, 3), (2, 4, 4), (1, 7, 7)]);
+    let tail = entries(4, 2)[1];
+    let mut follower = at(5);
+    let pages = [
+        vec![place(6), place(7), entries(2, 1)[0]],
+        entries(2, 4)[1..].to_vec(),
+        [entries(3, 3), entries(4, 2)].concat(),
+    ];
+    follower.doubt();
+    for page in pages {
+        follower.request();
+        follower.turn(Some(tail), &before, &page);
+    }
+    assert!(follower.is_live());
+    assert_eq!(follower.take_account(), Account::default());
+    assert_eq!(follower.take_due(), None);
+}
+
+#[test]
+fn of_epochs_that_went_by_what_is_gone_is_counted_exactly() {
+    // One lost two that somebody had seen, the next is all trimmed, and of the last one the first entry.
+    let before = known([(3, 3, 3), (2, 4, 4), (1, 9, 7)]);
+    let last = entries(4, 2);
+    let mut follower = at(5);
+    follower.doubt();
+    follower.request();
+    let page = [place(6), place(7), last[1]];
+    let turned = follower.turn(Some(last[1]), &before, &page);
+    assert_eq!(turned, Turned::Live);
+    let missed = 2 + 4 + 3 + 1;
+    assert_eq!(follower.take_account(), Account { missed, resets: 1 });
+}
+
+#[test]
+fn an_epoch_that_is_still_to_be_read_is_no_gap_although_nobody_knows_the_one_before_it() {
+    // Of the first epoch nobody knows any more; the third is the one before the last.
+    let mut follower = at(5);
+    follower.doubt();
+    let (before, tail) = (known([(3, 3, 3)]), entries(4, 1)[0]);
+    for page in [entries(2, 2), [entries(3, 3), entries(4, 1)].concat()] {
+        follower.request();
+        follower.turn(Some(tail), &before, &page);
+    }
+    let account = follower.take_account();
+    assert_eq!((account.missed, account.resets), (0, 2));
 }

@@ -21,11 +21,7 @@ fn place(offset: u64) -> Position {
 }
 
 /// Nothing is known of an epoch before.
-const NO_EPOCH: EpochBefore = EpochBefore {
-    epoch: 0,
-    offset: 0,
-    kept: 0,
-};
+const NO_EPOCH: &[EpochBefore] = &[];
 
 /// A follower that stands at this offset.
 fn at(offset: u64) -> Follower {
@@ -142,7 +138,10 @@ fn a_stream_that_begins_anew_is_followed_from_its_first_entry() {
         millis: 90,
         offset: 1,
     };
-    assert_eq!(follower.arrival(first, true), StreamStep::Next);
+    // It says nothing of what was before.
+    assert_eq!(follower.arrival(first, true), StreamStep::Later);
+    follower.request();
+    assert_eq!(follower.turn(Some(first), NO_EPOCH, &[first]), Turned::Live);
     assert_eq!(follower.take_account().resets, 1);
     // One that was there before the room had any entry is no reset.
     let mut empty = Follower::default();
@@ -193,7 +192,7 @@ fn a_worker_that_is_behind_puts_arrivals_off() {
 }
 
 /// Where the stream stood when it was read, and what was read.
-type Page = (Option<Position>, EpochBefore, Vec<(Position, u64)>);
+type Page = (Option<Position>, Vec<EpochBefore>, Vec<(Position, u64)>);
 
 /// A stream, its subscription, and one follower. An entry's serial number tells what was appended when.
 #[derive(Debug, Default)]
@@ -214,13 +213,14 @@ struct Model {
     account: Account,
     /// Appended since the follower knew where it was.
     appended: u64,
-    before: EpochBefore,
+    /// The newest first.
+    before: Vec<EpochBefore>,
 }
 
 impl Model {
     fn tail(&self) -> Option<Position> {
         let newest = self.entries.back().map(|(at, _)| *at);
-        let is_begun = self.last == 0 && self.before.epoch > 0;
+        let is_begun = self.last == 0 && !self.before.is_empty();
         let begun = Position {
             epoch: self.epoch,
             millis: self.clock,
@@ -232,18 +232,35 @@ impl Model {
     /// Who has seen more than there is says so: another epoch begins, or it is known of the one before.
     fn tell(&mut self, (epoch, offset): SeenPlace) {
         if epoch == self.epoch && offset > self.last {
-            self.before = EpochBefore {
-                epoch,
-                offset,
-                kept: self.last,
-            };
-            self.epochs += 1;
-            (self.epoch, self.last) = (self.epochs, 0);
-            self.clock += 1;
-        } else if epoch == self.before.epoch {
-            self.before.offset = self.before.offset.max(offset);
+            self.begin_epoch(offset);
+        } else if let Some(before) = self.before.first_mut().filter(|was| was.epoch == epoch) {
+            before.offset = before.offset.max(offset);
         }
-        self.wants_read = true;
+        // That is published, and heard.
+        self.doubt();
+    }
+
+    /// Another epoch; of this one somebody has seen so much.
+    fn begin_epoch(&mut self, offset: u64) {
+        let was = EpochBefore {
+            epoch: self.epoch,
+            offset,
+            kept: self.last,
+        };
+        self.before.insert(0, was);
+        self.epochs += 1;
+        (self.epoch, self.last) = (self.epochs, 0);
+        self.clock += 1;
+    }
+
+    /// The follower is told, or knows that it is not subscribed any more.
+    fn move_on(&mut self, is_heard: bool) {
+        if self.entries.is_empty() {
+            return;
+        }
+        self.begin_epoch(self.last);
+        self.follower.doubt();
+        self.wants_read |= is_heard;
     }
 
     fn append(&mut self, ticks: bool, is_heard: bool) {
@@ -252,7 +269,7 @@ impl Model {
             self.epochs += 1;
             self.epoch = self.epochs;
             self.last = 0;
-            self.before = NO_EPOCH;
+            self.before.clear();
         }
         self.last += 1;
         self.serial += 1;
@@ -301,7 +318,7 @@ impl Model {
             Some(after) => entry.millis >= after.millis && entry.epoch > after.epoch,
         };
         let found = self.entries.iter().filter(is_after).take(PAGE);
-        self.page = Some((tail, self.before, found.copied().collect()));
+        self.page = Some((tail, self.before.clone(), found.copied().collect()));
     }
 
     fn answer(&mut self) {
@@ -309,7 +326,7 @@ impl Model {
             return;
         };
         let places: Vec<Position> = page.iter().map(|(at, _)| *at).collect();
-        self.wants_read = self.follower.turn(tail, before, &places) == Turned::More;
+        self.wants_read = self.follower.turn(tail, &before, &places) == Turned::More;
         self.delivered.extend(page.iter().map(|(_, serial)| serial));
         self.collect();
         if let Some(seen) = self.follower.take_due() {
@@ -347,12 +364,22 @@ impl Model {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Append { ticks: bool, is_heard: bool },
-    Hear { may_deliver: bool, again: bool },
+    Append {
+        ticks: bool,
+        is_heard: bool,
+    },
+    Hear {
+        may_deliver: bool,
+        again: bool,
+    },
     Ask,
     Answer,
     Doubt,
     Trim(usize),
+    /// The slot has another server.
+    Move {
+        is_heard: bool,
+    },
     Flush,
     Back(usize),
 }
@@ -370,6 +397,7 @@ fn step(with_resets: bool) -> impl Strategy<Value = Step> {
         6 => Just(Step::Answer),
         1 => Just(Step::Doubt),
         1 => (1_usize..4).prop_map(Step::Trim),
+        1 => any::<bool>().prop_map(|is_heard| Step::Move { is_heard }),
         rare => Just(Step::Flush),
         rare => (1_usize..4).prop_map(Step::Back),
     ]
@@ -390,9 +418,10 @@ fn run(steps: &[Step]) -> Model {
                 let count = count.min(model.entries.len().saturating_sub(1));
                 model.entries.drain(..count);
             }
+            Step::Move { is_heard } => model.move_on(is_heard),
             Step::Flush => {
                 model.entries.clear();
-                model.before = NO_EPOCH;
+                model.before.clear();
                 model.clock += 1;
             }
             Step::Back(count) => {
@@ -401,7 +430,7 @@ fn run(steps: &[Step]) -> Model {
                 let newest = model.entries.back().map(|(at, _)| *at);
                 (model.epoch, model.last) =
                     newest.map_or((model.epoch, 0), |at| (at.epoch, at.offset));
-                model.before = NO_EPOCH;
+                model.before.clear();
                 model.clock += 1;
                 // A failover ends the session: what was on its way is gone, and everything is read.
                 model.channel.clear();
