@@ -82,7 +82,7 @@ pub(super) struct Servers {
     pub(super) topology: Arc<ClusterTopology>,
     purpose: Purpose,
     /// Where the session runs: whoever asks may be on another runtime.
-    runtime: Handle,
+    pub(super) runtime: Handle,
     table: Mutex<ServerTable>,
     /// Of a client for subscriptions.
     pub(super) inbox: Option<ServerInbox>,

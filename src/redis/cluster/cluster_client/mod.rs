@@ -10,6 +10,9 @@
 //! Within `bridge.command_timeout` in all, and no more than [`SENT_ON_MAX`] times. What is sent once more may be there
 //! twice: messages between nodes are numbered. Commands of a slot stay in order, see [`turns`](super::turns).
 
+#[cfg(test)]
+mod tests;
+
 use super::redirect::SlotRedirect;
 use super::servers::{ReadyServer, Servers, gone};
 use super::slots::slot_of;
@@ -17,9 +20,10 @@ use super::topology::SentOn;
 use super::turns::{SlotTurn, Turns};
 use crate::config::redis::Endpoint;
 use crate::redis::client::{
-    Answer, Messages, RedisClient, RedisCommand, SubscriptionEvent, hand_over,
+    Answer, HandedOver, Messages, RedisClient, RedisCommand, SubscriptionEvent, hand_over,
 };
 use crate::redis::failure::{CommandError, ErrorKind};
+use crate::redis::supervise::OwnedTask;
 use crate::redis::value::RedisValue;
 use bytes::Bytes;
 use std::pin::Pin;
@@ -57,6 +61,21 @@ impl ClusterClient {
         Self {
             servers,
             turns: Turns::default(),
+        }
+    }
+
+    /// Takes a command to whoever has its slot, in a task of its own once it is handed over: it follows its slot while
+    /// nobody looks at its answer. Whoever waits for many looks at one after the other, and the time of the last would
+    /// be over before it is sent on.
+    async fn carried(self, slot: Option<u16>, send: SendOne) -> AnsweredBy {
+        let runtime = self.servers.runtime.clone();
+        match hand_over(Box::pin(self.carry(slot, send))).await {
+            HandedOver::Answered(answered) => answered,
+            HandedOver::Waiting(carrying) => {
+                let mut carrying = OwnedTask(runtime.spawn(carrying));
+                let carried = (&mut carrying.0).await;
+                carried.unwrap_or_else(|_panic| Err(gone("the session is over")))
+            }
         }
     }
 
@@ -204,7 +223,7 @@ impl ClusterClient {
     ) -> Answer {
         let own = self.clone();
         Box::pin(async move {
-            let (answer, _server) = own.carry(slot, Box::new(send)).await?;
+            let (answer, _server) = own.carried(slot, Box::new(send)).await?;
             Ok(answer)
         })
     }
@@ -217,7 +236,7 @@ impl ClusterClient {
             let slot = Some(slot_of(channel.as_bytes()));
             let wanted = channel.clone();
             let send = move |client: &dyn RedisClient| subscribe_at(client, &wanted);
-            let (_count, server) = own.clone().carry(slot, Box::new(send)).await?;
+            let (_count, server) = own.clone().carried(slot, Box::new(send)).await?;
             if let Some(inbox) = &own.servers.inbox {
                 inbox.held.lock().add(&server, &channel);
             }
