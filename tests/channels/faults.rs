@@ -125,8 +125,12 @@ fn marks_that_are_something_else_cost_no_message_and_none_is_said_to_be_lost() {
     let mut client = gateway.join("abc");
     let fences = redis.command(&["KEYS", "asgispecific.*joined*"]).texts();
     let (own, _) = fences[0].split_once('$').expect("a name of the node's own");
-    for go in 0..50 {
-        redis.command(&["SET", &format!("{own}$sent.worker.{go}"), "somebody else's"]);
+    for flight in 0..50 {
+        redis.command(&[
+            "SET",
+            &format!("{own}$sent.worker.{flight}"),
+            "somebody else's",
+        ]);
     }
     let sent = "supportal_channels_sent_total{to=\"worker\"}";
     for number in 0..20 {
