@@ -138,7 +138,7 @@ fn a_stream_that_begins_anew_is_followed_from_its_first_entry() {
         millis: 90,
         offset: 1,
     };
-    // It says nothing of what was before.
+    // Such an entry says nothing of what was before.
     assert_eq!(follower.arrival(first, true), StreamStep::Later);
     follower.request();
     assert_eq!(follower.turn(Some(first), NO_EPOCH, &[first]), Turned::Live);
