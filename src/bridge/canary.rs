@@ -52,7 +52,7 @@ pub(super) async fn send(
     prove((link, mode), client, || false).await
 }
 
-/// As [`send`]; that one does not come back is no fault if its slot `has_moved` meanwhile.
+/// As [`send`]; that one does not come back is no fault if its slot `has_moved` meanwhile, or is about to.
 async fn prove(
     (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
@@ -60,8 +60,12 @@ async fn prove(
 ) -> Result<(), LinkFailure> {
     let send = |number| mode.send_canary(link, client, number);
     let sent = link.clock.now();
-    link.health.prove(link.timeout, send, &has_moved).await?;
-    if !has_moved() {
+    let proves_nothing = || has_moved() || link.is_canary_under_way();
+    match link.health.prove(link.timeout, send, &proves_nothing).await {
+        Err(LinkFailure::Redis(error)) if error.is_about_slot() => return Ok(()),
+        proven => proven?,
+    }
+    if !proves_nothing() {
         mode.proven(link, link.clock.now().since(sent));
     }
     Ok(())

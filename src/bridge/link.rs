@@ -293,6 +293,13 @@ impl RedisLink {
         self.own_changes.load(Relaxed)
     }
 
+    /// Is the slot of the canary's channel under way between two servers? Then that does not come back before it is at
+    /// one.
+    pub(super) fn is_canary_under_way(&self) -> bool {
+        let cluster = self.deployment.cluster.as_ref();
+        cluster.is_some_and(|cluster| cluster.is_open(&self.canary_channel))
+    }
+
     /// Are they to be subscribed again? True once.
     pub(super) fn take_lost_own(&self) -> bool {
         self.lost_own.swap(false, Relaxed)

@@ -61,6 +61,12 @@ impl CommandError {
         self.kind == ErrorKind::Refused && is_of_redis(&self.details)
     }
 
+    /// Are keys under way between two servers of a Cluster, and have been for all the time there was?
+    pub(crate) fn is_about_slot(&self) -> bool {
+        let code = self.details.split_whitespace().next();
+        self.kind == ErrorKind::Refused && matches!(code, Some("ASK" | "TRYAGAIN"))
+    }
+
     /// Is something wrong with one room's keys alone?
     pub(crate) fn is_about_room(&self) -> bool {
         self.fault() == RedisFault::Room
@@ -140,6 +146,24 @@ fn fix(details: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_are_under_way_are_told_from_all_else() {
+        for (details, is_about_slot) in [
+            (
+                "TRYAGAIN Multiple keys request during rehashing of slot",
+                true,
+            ),
+            ("ASK 3999 127.0.0.1:6381", true),
+            ("MOVED 3999 127.0.0.1:6381", false),
+            ("CLUSTERDOWN Hash slot not served", false),
+            ("ERR ASK 3999 127.0.0.1:6381", false),
+            ("", false),
+        ] {
+            let error = CommandError::new(ErrorKind::Refused, "Cluster Error", details);
+            assert_eq!(error.is_about_slot(), is_about_slot, "{details}");
+        }
+    }
 
     #[test]
     fn an_error_of_the_system_is_said_in_its_words() {

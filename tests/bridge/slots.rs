@@ -283,6 +283,62 @@ fn a_node_that_stands_while_a_slot_moves_thrice_has_all_that_was_said_meanwhile(
 }
 
 #[test]
+fn slots_that_stay_open_for_seconds_take_nothing_down() {
+    let nodes = cluster(&[]);
+    let gateways = [(); 2].map(|()| stream_node_at(&url(&nodes), &[SHORT]));
+    gateways.iter().for_each(until_up);
+    let (mut ann, mut bob) = (gateways[0].join("abc"), gateways[1].join("abc"));
+    talk(&mut ann, 0..1);
+    listen(&mut bob, 0..1);
+    // That of a canary, with its keys; and one without keys: a room of it cannot begin.
+    let canaries = |redis: &Redis| {
+        redis
+            .command(&["KEYS", "supportal:stream:{canary:*"])
+            .texts()
+    };
+    let (from, canary) = (0..3)
+        .find_map(|node| Some((node, slot(&nodes[node], canaries(&nodes[node]).first()?))))
+        .expect("one");
+    let fresh = slot(&nodes[0], "supportal:stream:{chat_1_fresh}");
+    let owner = usize::try_from(fresh / 5461).expect("a server").min(2);
+    let ids: Vec<String> = nodes
+        .iter()
+        .map(|redis| redis.command(&["CLUSTER", "MYID"]).text().to_owned())
+        .collect();
+    let set = |slot: i64, (node, state, of): (usize, &str, usize)| {
+        let words = ["CLUSTER", "SETSLOT", &slot.to_string(), state, &ids[of]];
+        assert_eq!(nodes[node].command(&words).text(), "OK");
+    };
+    let next = (owner + 1) % 3;
+    set(fresh, (next, "IMPORTING", owner));
+    set(fresh, (owner, "MIGRATING", next));
+    let mut early = gateways[0].join("fresh");
+    say(&mut early, "early");
+    let watch = wait::Watch::start();
+    let mut said = 1;
+    move_slot(&nodes, canary, (from, (from + 1) % 3), || {
+        while watch.elapsed() < Duration::from_secs(5) {
+            talk(&mut ann, said..said + 1);
+            listen(&mut bob, said..said + 1);
+            said += 1;
+            wait::pass(Duration::from_millis(50));
+        }
+    });
+    expect(&mut early, "early");
+    for node in [next, owner, 3 - next - owner] {
+        set(fresh, (node, "NODE", next));
+    }
+    let mut late = gateways[1].join("fresh");
+    for node in &gateways {
+        until_metric(node, ORDERED, 2.0);
+        assert_eq!(node.metric(DOWN), 0.0, "{}", node.log());
+    }
+    say(&mut early, "at last");
+    expect(&mut early, "at last");
+    expect(&mut late, "at last");
+}
+
+#[test]
 fn connections_to_one_server_break_and_the_bridge_stays_up_and_loses_nothing() {
     let nodes = cluster(&[]);
     let gateways = [(); 2].map(|()| stream_node_at(&url(&nodes), &[SHORT]));

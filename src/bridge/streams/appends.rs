@@ -181,7 +181,7 @@ impl Streams {
         let answers = match answered.map(RedisValue::into_array) {
             Ok(answers) if answers.len() == rooms.len() => answers,
             Ok(_) => return Err(strange()),
-            Err(error) if error.is_about_room() => {
+            Err(error) if error.is_about_room() || error.is_about_slot() => {
                 for RoomAppend { room, count, .. } in rooms {
                     self.refuse(link, room.name(), &error, *count);
                 }

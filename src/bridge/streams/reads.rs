@@ -148,7 +148,7 @@ async fn read(
     link.metrics.bridge_reads.inc();
     let page = match answer {
         Ok(answer) => Page::from(answer),
-        Err(error) if error.is_about_room() => {
+        Err(error) if error.is_about_room() || error.is_about_slot() => {
             streams.refused.add(name, &error, link.clock.now());
             link.order(name.as_str(), RoomOrder::give_up);
             welcome(link, broker, name);

@@ -145,6 +145,9 @@ impl ClusterClient {
                 None => return Err(error),
             };
             topology.count(how, slot, &server);
+            if let Some(slot) = slot.filter(|_| error.is_about_slot()) {
+                topology.open(slot);
+            }
             let pause = if error.is_broken() { BROKEN } else { PAUSE };
             *last = Some(error);
             if let Some(turn) = &mut turn {

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::slots::SlotMap;
+use super::slots::{SlotMap, slot_of};
 use crate::clock::Millis;
 use crate::config::redis::Endpoint;
 use crate::redis::client::{Purpose, RedisCommand, RedisConnection, RedisFuture};
@@ -31,6 +31,10 @@ const REFRESH: Duration = Duration::from_millis(50);
 
 /// So long a server's word on one slot stands against what another one says of all: servers hear of a move in turn.
 const NEWS: Duration = Duration::from_secs(1);
+
+/// A slot counts as open for so many times `bridge.command_timeout` after a server has said so: a canary is sent twice,
+/// and waited for.
+const OPEN: u32 = 3;
 
 /// Servers that are asked for their view, at most: beyond, one has to do for all.
 const DOUBTED_MAX: usize = 16;
@@ -80,6 +84,8 @@ pub(crate) struct ClusterTopology {
     slots: Mutex<Option<SlotMap>>,
     /// Where slots have moved, as a server said, and when. At most one for each slot.
     news: Mutex<HashMap<u16, (Endpoint, Instant)>>,
+    /// Slots whose keys are under way, and when a server said so last. At most one for each slot.
+    open: Mutex<HashMap<u16, Instant>>,
     /// Servers that have lost a slot: perhaps more of them.
     doubted: Mutex<Vec<Endpoint>>,
     pub(super) was_doubted: Notify,
@@ -107,6 +113,7 @@ impl ClusterTopology {
             timeout,
             slots: Mutex::default(),
             news: Mutex::default(),
+            open: Mutex::default(),
             doubted: Mutex::default(),
             was_doubted: Notify::new(),
             changes: watch::Sender::new(0),
@@ -187,6 +194,20 @@ impl ClusterTopology {
         *own = Some(slots);
         drop(own);
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// A slot's keys are under way.
+    pub(super) fn open(&self, slot: u16) {
+        let mut open = self.open.lock();
+        open.retain(|_, said| said.elapsed() < self.timeout * OPEN);
+        open.insert(slot, Instant::now());
+    }
+
+    /// Were this channel's keys under way a moment ago? What is published beside them is heard once they are there.
+    pub(crate) fn is_open(&self, channel: &str) -> bool {
+        let open = self.open.lock();
+        let said = open.get(&slot_of(channel.as_bytes()));
+        said.is_some_and(|said| said.elapsed() < self.timeout * OPEN)
     }
 
     /// A command was sent on; the log hears of the first one, and then of one a second at most.

@@ -44,3 +44,19 @@ fn a_slot_that_has_just_moved_is_not_taken_back_by_a_server_that_has_not_heard_o
     assert_eq!(topology.owner(7), Some(at(1)));
     assert!(topology.news.lock().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_open_for_a_while_after_a_server_said_so() {
+    let topology = ClusterTopology::new(Arc::new(NoServers), vec![at(1)], NEWS);
+    assert!(!topology.is_open("foo"));
+    topology.open(slot_of(b"foo"));
+    assert!(topology.is_open("foo") && !topology.is_open("bar"));
+    tokio::time::advance(NEWS * OPEN).await;
+    assert!(!topology.is_open("foo"));
+    topology.open(slot_of(b"bar"));
+    assert_eq!(
+        topology.open.lock().len(),
+        1,
+        "those of before are forgotten"
+    );
+}
