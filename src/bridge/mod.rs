@@ -200,6 +200,12 @@ impl Bridge {
         }
     }
 
+    /// Who this node is to the others, as they name it: they show the first eight digits.
+    #[must_use]
+    pub fn node(&self) -> String {
+        format!("{:?}", self.company.node())
+    }
+
     /// How each Redis is, in the order of `bridge.urls`.
     #[must_use]
     pub fn reports(&self) -> Vec<LinkReport> {

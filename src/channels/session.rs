@@ -228,7 +228,8 @@ impl Keeper<'_> {
             && self.host.is_fault_due()
         {
             tracing::warn!(
-                host = self.host.label,
+                host = self.host.name,
+                address = self.host.deployment.shown,
                 reason = %fault,
                 "a group's key is in use for something else"
             );
@@ -282,7 +283,8 @@ impl Keeper<'_> {
         let (layer, unheard) = (self.layer, &self.host.unheard);
         if is_forgotten {
             tracing::info!(
-                host = self.host.label,
+                host = self.host.name,
+                address = self.host.deployment.shown,
                 "Redis has forgotten this node's groups; they are joined again"
             );
             unheard.lapse();

@@ -231,9 +231,8 @@ impl Roll {
                 let their = heard.up_since.get(place).is_some_and(has_stood);
                 let at = heard.at.get(place).copied().flatten();
                 if has_stood(own) && their && !is_fresh(at, now) {
-                    let number = place + 1;
                     found.push(format!(
-                        "{who}: another Redis stands at place {number} of its bridge.urls"
+                        "{who}: another Redis is bridge.urls[{place}] there"
                     ));
                 }
             }
@@ -318,6 +317,11 @@ impl Company {
         self.roll.lock().differences(&up_since, now, FRESH)
     }
 
+    /// Who this node is.
+    pub(super) fn node(&self) -> NodeId {
+        self.node
+    }
+
     /// How many other nodes are heard.
     pub(super) fn len(&self) -> usize {
         self.roll.lock().len()
@@ -353,11 +357,8 @@ fn fault(own: &Card, other: &Card) -> Option<String> {
     }
     ((other.place, other.places) != (own.place, own.places)).then(|| {
         format!(
-            "this Redis is number {} of {} in its bridge.urls, here it is number {} of {}",
-            other.place + 1,
-            other.places,
-            own.place + 1,
-            own.places
+            "this Redis is bridge.urls[{}] of {} there, here it is bridge.urls[{}] of {}",
+            other.place, other.places, own.place, own.places
         )
     })
 }

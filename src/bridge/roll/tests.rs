@@ -44,15 +44,24 @@ fn every_difference_names_the_node_and_what_differs() {
     for (theirs, part) in [
         (
             vec![(0, card(2, 2, 1)), (1, card(2, 2, 0))],
-            " of 2 in its bridge.urls",
+            "] of 2 there, here it is bridge.urls[",
         ),
-        (vec![(0, card(2, 1, 0))], "number 1 of 1"),
+        (
+            vec![(0, card(2, 1, 0))],
+            "is bridge.urls[0] of 1 there, here it is bridge.urls[0] of 2",
+        ),
         (
             vec![(0, card(2, 3, 0)), (1, card(2, 3, 1))],
-            " of 3 in its bridge.urls",
+            "] of 3 there, here it is bridge.urls[",
         ),
-        (vec![(0, card(2, 2, 0))], "another Redis stands at place 2"),
-        (vec![(1, card(2, 2, 1))], "another Redis stands at place 1"),
+        (
+            vec![(0, card(2, 2, 0))],
+            "another Redis is bridge.urls[1] there",
+        ),
+        (
+            vec![(1, card(2, 2, 1))],
+            "another Redis is bridge.urls[0] there",
+        ),
         (
             vec![(0, other(&|card| card.mode = "streams".to_owned()))],
             "\"streams\"",
