@@ -349,6 +349,11 @@ impl Bridge {
         set(&metrics.bridge_outbox, entries);
         set(&metrics.bridge_outbox_bytes, bytes);
         set(&metrics.bridge_awaited, states.awaited);
+        let (differing, _) = self.company.judge(self.clock.now());
+        for (state, number) in [("heard", self.company.len()), ("differing", differing)] {
+            let series = metrics.bridge_nodes.get_or_create(&[("state", state)]);
+            set(&series, number);
+        }
         let rooms = [
             ("ordered", states.ordered),
             ("alone", states.alone),
