@@ -151,7 +151,7 @@ metrics! {
     channels_up: Gauges = gauges("channels_up", "host") "1 while a canary comes back over this Redis of the Django site in time, by its place in channels.hosts";
     channels_changes: Labelled = labelled("channels_changes", "state") "Changes of a Redis of the site between up and down, by the new state";
     channels_canary: Seconds = seconds("channels_canary", "host") "Time of the last canary through Redis and back";
-    channels_groups: Gauges = gauges("channels_groups", "state") "Rooms that are to be groups of the site, and those that are";
+    channels_groups: Gauges = gauges("channels_groups", "state") "Rooms that are to be groups of the site, and those that are; not those whose key is something else";
     channels_received: Counter = counter("channels_received") "Messages of the site that arrived";
     channels_delivered: Counter = counter("channels_delivered") "Events that a room was shown, or that closed it";
     channels_ignored: Labelled = labelled("channels_ignored", "reason") "Events without effect, by reason";

@@ -111,6 +111,7 @@ impl LayerHost {
         if self.unheard.end_pop() {
             count(&self.metrics.channels_dropped, "cause", "cut");
         }
+        self.memberships.lock().forget_refusals();
         for name in self.rooms.end() {
             broker.confirm(&name, Way::Django);
         }
