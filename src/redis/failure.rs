@@ -75,6 +75,10 @@ impl std::fmt::Display for CommandError {
         let details = details.get(..end).unwrap_or_default();
         let details = details.replace(char::is_control, " ");
         let (label, fix) = (self.label, fix(&self.details));
+        let details = match fix {
+            "" => details.as_str(),
+            _ => details.trim_end_matches([' ', '.']),
+        };
         match self.kind {
             ErrorKind::Timeout => f.write_str("no answer within bridge.command_timeout"),
             // The library's word for it says less than Redis' own.
@@ -111,9 +115,7 @@ pub enum LinkFailure {
     #[error("it is a Sentinel: write redis-sentinel://, and sentinelServiceName= behind the ?")]
     Sentinel,
     /// The server is one of a Cluster, and has a part of the keys.
-    #[error(
-        "it is a server of a Cluster: write redis-cluster:// (with TLS rediss-cluster://) in place of redis://"
-    )]
+    #[error("it is a server of a Cluster: write redis-cluster:// (with TLS rediss-cluster://)")]
     Cluster,
     /// Something else is there than the address says.
     #[error("{0}")]
@@ -191,7 +193,7 @@ mod tests {
             ),
             (
                 "Sentinel Error",
-                "ERR unknown command `SENTINEL`, with args",
+                "ERR unknown command `SENTINEL`, with args ",
                 "ERR unknown command `SENTINEL`, with args; it is no Sentinel: write redis:// (with TLS rediss://)",
             ),
             (

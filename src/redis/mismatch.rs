@@ -91,6 +91,8 @@ impl Mismatch {
             true => ("without TLS", plain, sealed),
             false => ("with TLS", sealed, plain),
         };
+        let failure = failure.to_string();
+        let failure = failure.trim_end_matches('.');
         let text = format!(
             "{failure}; what listens there speaks {what}: write {right}:// in place of {wrong}://"
         );
