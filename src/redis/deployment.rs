@@ -5,6 +5,7 @@ use super::cluster::{ClusterConnector, ClusterTopology, ServerConnector};
 use super::error::Error;
 use super::failure::LinkFailure;
 use super::fred_client::FredConnector;
+use super::mismatch::Mismatch;
 use crate::config;
 use crate::config::redis::{RedisAddress, Topology};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Deployment {
     connector: Arc<dyn Connector>,
+    /// What the address may be wrong about; `None` where there is no network.
+    mismatch: Option<Arc<Mismatch>>,
     pub(crate) is_cluster: bool,
     /// What is known of the Cluster, if it is one.
     pub(crate) cluster: Option<Arc<ClusterTopology>>,
@@ -43,14 +46,19 @@ impl Deployment {
     /// When a file of certificates cannot be read.
     pub fn new(address: &RedisAddress, settings: &config::BridgeSettings) -> Result<Self, Error> {
         let connector = Arc::new(FredConnector::new(address, settings)?);
+        let mismatch = Mismatch::new(address, settings.command_timeout).map(Arc::new);
         let Topology::Cluster(seeds) = &address.topology else {
-            return Ok(Self::over(connector, address, settings));
+            return Ok(Self {
+                mismatch,
+                ..Self::over(connector, address, settings)
+            });
         };
         let servers: Arc<dyn ServerConnector> = connector;
         let cluster = ClusterTopology::new(servers, seeds.clone(), settings.command_timeout);
         let cluster = Arc::new(cluster);
         let connector = Arc::new(ClusterConnector(Arc::clone(&cluster)));
         Ok(Self {
+            mismatch,
             cluster: Some(cluster),
             ..Self::over(connector, address, settings)
         })
@@ -65,6 +73,7 @@ impl Deployment {
     ) -> Self {
         Self {
             connector,
+            mismatch: None,
             is_cluster: address.is_cluster(),
             cluster: None,
             shown: address.to_string(),
@@ -76,6 +85,18 @@ impl Deployment {
         }
     }
 
+    async fn connect(&self, purpose: Purpose) -> Result<RedisConnection, LinkFailure> {
+        let connected = self.connector.connect(purpose).await;
+        match (&self.mismatch, connected) {
+            (Some(mismatch), Ok(connection)) => {
+                mismatch.connected();
+                Ok(connection)
+            }
+            (Some(mismatch), Err(failure)) => Err(mismatch.explain(failure).await),
+            (None, connected) => connected,
+        }
+    }
+
     /// A connected client for commands that block, by their own argument for up to `patience`.
     ///
     /// # Errors
@@ -84,7 +105,7 @@ impl Deployment {
         &self,
         patience: Duration,
     ) -> Result<RedisConnection, LinkFailure> {
-        self.connector.connect(Purpose::Blocking(patience)).await
+        self.connect(Purpose::Blocking(patience)).await
     }
 
     /// A connected client for commands.
@@ -92,7 +113,7 @@ impl Deployment {
     /// # Errors
     /// When Redis is not there, does not answer in time, or does not let us in.
     pub async fn commander(&self) -> Result<RedisConnection, LinkFailure> {
-        self.connector.connect(Purpose::Commands).await
+        self.connect(Purpose::Commands).await
     }
 
     /// A connected client for subscriptions.
@@ -100,7 +121,7 @@ impl Deployment {
     /// # Errors
     /// As [`Deployment::commander`].
     pub async fn subscriber(&self) -> Result<RedisConnection, LinkFailure> {
-        self.connector.connect(Purpose::Messages).await
+        self.connect(Purpose::Messages).await
     }
 }
 
