@@ -186,7 +186,9 @@ local function make_rare()
     local from, keep, removed = '-', nil, 0
     local is_over, most = held > bytes_max, 1048576 + 2 * added_bytes
     while is_over do
-      for _, entry in ipairs(call('XRANGE', room.stream, from, '+', 'COUNT', piece)) do
+      local entries = call('XRANGE', room.stream, from, '+', 'COUNT', piece)
+      is_over = #entries > 0
+      for _, entry in ipairs(entries) do
         keep, from = entry[1], '(' .. entry[1]
         is_over = held > bytes_max and keep ~= newest and removed < most
         if not is_over then
@@ -282,10 +284,29 @@ if has_archive then
   archived_now = function()
     return added > 0
   end
+  local function put(id, room, record)
+    return try('XADD', archive, id, 'a', archive_life, 'b', whole(weight), 'r', room.stream, 'e', room.epoch_text,
+      'o', whole(room.offset), 't', whole(room.said), 'j', record)
+  end
   archive_entry = function(room, record)
     number, weight, added = number + 1, weight + weigh(#room.stream + #record), added + 1
-    call('XADD', archive, whole(archived) .. '-' .. whole(number), 'a', archive_life, 'b', whole(weight),
-      'r', room.stream, 'e', room.epoch_text, 'o', whole(room.offset), 't', whole(room.said), 'j', record)
+    local id = whole(archived) .. '-' .. whole(number)
+    local put_at = put(id, room, record)
+    if type(put_at) == 'table' then
+      -- Somebody has removed its newest entries, and they were later than it is now: this one goes behind them or, where
+      -- no others are left, to an archive that begins anew.
+      if newest then
+        id = '*'
+      else
+        call('PEXPIRE', archive, -1)
+      end
+      put_at = put(id, room, record)
+      if type(put_at) == 'table' then
+        error(put_at)
+      end
+      local at, counted = match(put_at, '^(%d+)-(%d+)$')
+      archived, number = tonumber(at), tonumber(counted)
+    end
     room.said, room.has_said = room.said + 1, true
   end
   -- The oldest go that are too old, and then until the rest is within the bytes; never the newest. Redis does nothing
@@ -302,7 +323,9 @@ if has_archive then
     -- Mostly the oldest stays.
     local from, keep, is_over, removed, piece = '-', last, true, 0, 1
     while is_over do
-      for _, entry in ipairs(call('XRANGE', archive, from, '+', 'COUNT', piece)) do
+      local entries = call('XRANGE', archive, from, '+', 'COUNT', piece)
+      is_over = #entries > 0
+      for _, entry in ipairs(entries) do
         keep, from = entry[1], '(' .. entry[1]
         local bytes = weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
         local up_to = entry[2][4] and #entry[2][4] < 16 and digits(entry[2][4]) or 0
