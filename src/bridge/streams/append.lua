@@ -550,10 +550,10 @@ while key <= last_key do
   key = key + (has_ids and 3 or 2)
   index = index + 6 + messages * (2 + (has_archive and 1 or 0) + (has_ids and 1 or 0))
 end
--- What was seen, if it is a number that we count.
+-- What was seen, if it is a number that we count, and far enough from the last one for epochs to go on behind it.
 local function seen(text)
   local number = tonumber(text)
-  return number and number >= 0 and number < highest and number or 0
+  return number and number >= 0 and number <= 8000000000000000 and number or 0
 end
 local answers = {}
 for _, one in ipairs(calls) do
