@@ -229,7 +229,8 @@ local function make_rare()
   -- been for longest; the next look is when there are twice as many as are left.
   function rare.forget_origins(room, there)
     local sweep = match(call('HGET', room.origins, 'sweep') or '', '^(%d+) %d+$')
-    if there <= math.min(digits(sweep) or 64, 1024) then
+    -- So many have no nodes: they are somebody else's, and to look through them would take Redis long.
+    if there <= math.min(digits(sweep) or 64, 1024) or there > 8192 then
       return
     end
     local ours = { tail = true, before = true, sweep = true, said = true }
