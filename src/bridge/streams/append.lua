@@ -431,6 +431,11 @@ local function add(room, head, from, messages, has_ids, answer)
       else
         added = try('XADD', room.stream, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
       end
+      if type(added) == 'table' and room.length == 0 and match(added.err, 'equal or smaller') then
+        -- Somebody has removed all entries, of which the last was later than it is now.
+        call('PEXPIRE', room.stream, -1)
+        added = try('XADD', room.stream, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
+      end
       if type(added) == 'table' and added.err then
         return nil, added.err
       end
