@@ -3,7 +3,7 @@
 //!
 //! What Redis refuses for a room alone is counted and done with; the others of the call go through.
 
-use super::kept::record;
+use super::kept::{StreamArchive, record};
 use super::redis_streams::Streams;
 use super::scripts::{append_arguments, room_arguments};
 use crate::bridge::envelope::{EnvelopeHead, EnvelopeWriter};
@@ -50,6 +50,8 @@ pub(in crate::bridge) struct SentCommand {
 /// A call that is being made up.
 struct AppendCall {
     keys: Vec<String>,
+    /// Behind those of the rooms.
+    archive_key: Option<String>,
     arguments: Vec<Bytes>,
     rooms: RoomAppends,
     entries: usize,
@@ -65,12 +67,14 @@ impl AppendCall {
 }
 
 impl Streams {
-    fn call(&self, link: &RedisLink) -> AppendCall {
+    fn call(&self, link: &RedisLink, archive: Option<&StreamArchive>) -> AppendCall {
         let life = self.life.lock().clone();
-        let archive = self.archive.as_ref().map(|archive| archive.arguments());
+        let archive_key = archive.map(StreamArchive::key);
+        let archive = archive.map(StreamArchive::arguments);
         let (deployment, node) = (&link.deployment, link.node.0);
         AppendCall {
             keys: Vec::new(),
+            archive_key,
             arguments: append_arguments(deployment, self.keeps, node, life, archive),
             rooms: Vec::new(),
             entries: 0,
@@ -86,13 +90,14 @@ impl Streams {
         parcels: Vec<RoomBatch>,
     ) -> Vec<SentCommand> {
         let is_cluster = link.deployment.is_cluster;
-        let (mut sent, mut call) = (Vec::new(), self.call(link));
+        let archive = self.archive.as_ref();
+        let (mut sent, mut call) = (Vec::new(), self.call(link, archive));
         for parcel in parcels {
             let (head, pieces) = parcel.pieces();
             let mut pieces = pieces.into_iter().peekable();
             while pieces.peek().is_some() {
                 if call.is_full(is_cluster) {
-                    let full = std::mem::replace(&mut call, self.call(link));
+                    let full = std::mem::replace(&mut call, self.call(link, archive));
                     sent.push(self.send(client, full));
                 }
                 self.add(link, &mut call, (&parcel.room, &head), &mut pieces);
@@ -115,6 +120,7 @@ impl Streams {
         let name = room.name().as_str();
         call.keys.extend([self.stream(name), self.origins(name)]);
         let seen = link.order(name, |order| order.seen()).flatten();
+        let seen = seen.max(self.spoken.lock().seen(name));
         let place = call.arguments.len();
         let behind = self.on_the_way.lock().get(name).copied();
         call.arguments
@@ -150,11 +156,12 @@ impl Streams {
     fn send(&self, client: &dyn RedisClient, call: AppendCall) -> SentCommand {
         let AppendCall {
             mut keys,
+            archive_key,
             arguments,
             rooms,
             ..
         } = call;
-        keys.extend(self.archive.as_ref().map(|archive| archive.key()));
+        keys.extend(archive_key);
         let hash = self.hashes().map(|hashes| hashes.append);
         SentCommand {
             answer: client.evaluate(hash.unwrap_or_default(), keys, arguments),
@@ -197,7 +204,11 @@ impl Streams {
                     let repeated = count.saturating_sub(appended);
                     link.metrics.bridge_repeated.inc_by(repeated);
                     let name = room.name().as_str();
-                    link.order(name, |order| order.appended(newest, appended));
+                    let known = link.order(name, |order| order.appended(newest, appended));
+                    if known.is_none() && appended > 0 {
+                        let now = link.clock.now();
+                        self.spoken.lock().add(room.name(), newest, now);
+                    }
                 }
                 Err(error) if error.is_about_room() => {
                     self.refuse(link, room.name(), &error, *count);
@@ -213,10 +224,11 @@ impl Streams {
         self.refused.add(name, error, link.clock.now());
     }
 
-    /// Tells Redis how much of a room was seen here. What that means for the room is published, and heard here too.
+    /// Tells Redis how much of a room was seen here. What that means for the room is published, and heard here too. What is
+    /// wrong with the room's keys is of the room alone, and what is wrong with the archive of none: nothing is said.
     ///
     /// # Errors
-    /// When Redis does not answer in time, or refuses it.
+    /// When Redis does not answer in time, or refuses it for more than the room.
     pub(super) async fn tell(
         &self,
         link: &RedisLink,
@@ -224,9 +236,9 @@ impl Streams {
         name: &RoomName,
         seen: SeenPlace,
     ) -> Result<(), CommandError> {
-        let mut call = self.call(link);
-        let name = name.as_str();
-        call.keys.extend([self.stream(name), self.origins(name)]);
+        let mut call = self.call(link, None);
+        let keys = [self.stream(name.as_str()), self.origins(name.as_str())];
+        call.keys.extend(keys);
         let head = EnvelopeHead {
             node: link.node,
             epoch: 0,
@@ -235,9 +247,18 @@ impl Streams {
         let head = EnvelopeWriter::new(&head, 0).finish();
         let arguments = room_arguments(head, Some(seen), false, None, 0);
         call.arguments.extend(arguments);
-        let answer = self.send(client, call).answer.await?;
-        let room = answer.into_array().into_iter().next();
-        room.and_then(fault_of).map_or(Ok(()), Err)
+        let answer = self.send(client, call).answer.await;
+        let told = answer.and_then(|answer| {
+            let room = answer.into_array().into_iter().next();
+            room.and_then(fault_of).map_or(Ok(()), Err)
+        });
+        match told {
+            Err(error) if error.is_about_room() => {
+                self.refused.add(name, &error, link.clock.now());
+                Ok(())
+            }
+            told => told,
+        }
     }
 }
 

@@ -35,6 +35,7 @@
 //! | `reads` | gaps, and `/history` |
 //! | `recall` | who waits, and for how long |
 //! | `refused` | rooms whose keys are somebody else's |
+//! | `spoken` | what this node said in rooms without members |
 //!
 //! Limits: what waits by `bridge.outbox_capacity` and `bridge.outbox_bytes`; gaps being read by
 //! `reads::READS` pages of 256 KiB and a message; a stream by `history.capacity`,
@@ -53,6 +54,7 @@ mod recall;
 mod redis_streams;
 mod refused;
 pub(super) mod scripts;
+mod spoken;
 
 pub(super) use appends::{RoomAppends, SentCommand};
 pub use archive::{ShardPage, ShardPlace};
