@@ -35,6 +35,8 @@ pub(in crate::bridge) struct RoomAppend {
     count: u64,
     /// The number of the last one.
     last: u64,
+    /// That of one on its way in front of these.
+    behind: Option<u64>,
 }
 
 /// Who says something in a command.
@@ -122,9 +124,8 @@ impl Streams {
         let seen = link.order(name, |order| order.seen()).flatten();
         let seen = seen.max(self.spoken.lock().seen(name));
         let place = call.arguments.len();
-        let behind = self.on_the_way.lock().get(name).copied();
         call.arguments
-            .extend(room_arguments(head.clone(), seen, false, behind, 0));
+            .extend(room_arguments(head.clone(), seen, false, None, 0));
         let (mut count, mut last) = (0, 0);
         while call.entries < CALL_ENTRIES && call.bytes < CALL_BYTES {
             let Some(piece) = pieces.next() else {
@@ -142,14 +143,16 @@ impl Streams {
             call.arguments.extend([number, piece.message]);
             call.arguments.extend(kept);
         }
-        if let Some(messages) = call.arguments.get_mut(place + 5) {
-            *messages = Bytes::from(count.to_string());
+        let behind = self.on_the_way.lock().leave(room.name(), last);
+        if let Some([before, messages]) = call.arguments.get_mut(place + 4..place + 6) {
+            *before = behind.map_or_else(Bytes::new, |number| number.to_string().into());
+            *messages = count.to_string().into();
         }
-        self.on_the_way.lock().insert(room.name().clone(), last);
         call.rooms.push(RoomAppend {
             room: Arc::clone(room),
             count,
             last,
+            behind,
         });
     }
 
@@ -179,12 +182,20 @@ impl Streams {
         rooms: &RoomAppends,
         answered: Result<RedisValue, CommandError>,
     ) -> Result<(), CommandError> {
+        let settled = self.settle_rooms(link, rooms, answered);
+        let mut on_the_way = self.on_the_way.lock();
         for RoomAppend { room, last, .. } in rooms {
-            let mut on_the_way = self.on_the_way.lock();
-            if on_the_way.get(room.name()) == Some(last) {
-                on_the_way.remove(room.name());
-            }
+            on_the_way.settle(room.name(), *last);
         }
+        settled
+    }
+
+    fn settle_rooms(
+        &self,
+        link: &RedisLink,
+        rooms: &RoomAppends,
+        answered: Result<RedisValue, CommandError>,
+    ) -> Result<(), CommandError> {
         let answers = match answered.map(RedisValue::into_array) {
             Ok(answers) if answers.len() == rooms.len() => answers,
             Ok(_) => return Err(strange()),
@@ -197,7 +208,13 @@ impl Streams {
             Err(error) => return Err(error),
         };
         let mut failure = Ok(());
-        for (RoomAppend { room, count, .. }, answer) in rooms.iter().zip(answers) {
+        for (said, answer) in rooms.iter().zip(answers) {
+            let RoomAppend {
+                room,
+                count,
+                behind,
+                ..
+            } = said;
             match read(answer) {
                 Ok((appended, newest)) => {
                     link.metrics.bridge_appended.inc_by(appended);
@@ -205,7 +222,7 @@ impl Streams {
                     link.metrics.bridge_repeated.inc_by(repeated);
                     let name = room.name().as_str();
                     let known = link.order(name, |order| order.appended(newest, appended));
-                    if known.is_none() && appended > 0 {
+                    if known.is_none() && newest.0 > 0 {
                         let now = link.clock.now();
                         self.spoken.lock().add(room.name(), newest, now);
                     }
@@ -213,7 +230,14 @@ impl Streams {
                 Err(error) if error.is_about_room() => {
                     self.refuse(link, room.name(), &error, *count);
                 }
-                Err(error) => failure = Err(error),
+                Err(error) => {
+                    let is_done = |behind| self.on_the_way.lock().is_refused(room.name(), behind);
+                    if is_behind(&error) && behind.is_some_and(is_done) {
+                        self.refuse(link, room.name(), &error, *count);
+                    } else {
+                        failure = Err(error);
+                    }
+                }
             }
         }
         failure
@@ -221,6 +245,7 @@ impl Streams {
 
     fn refuse(&self, link: &RedisLink, name: &RoomName, error: &CommandError, count: u64) {
         count_all(&link.metrics.bridge_dropped, "cause", "refused", count);
+        self.on_the_way.lock().refuse(name);
         self.refused.add(name, error, link.clock.now());
     }
 
@@ -272,6 +297,11 @@ fn read(answer: RedisValue) -> Result<(u64, SeenPlace), CommandError> {
         }
         fault => Err(fault_of(fault).unwrap_or_else(strange)),
     }
+}
+
+/// Is that in front of it missing, and nothing else wrong?
+fn is_behind(error: &CommandError) -> bool {
+    error.to_string().contains("BEHIND what was not appended")
 }
 
 /// What is wrong with a room, if that is the answer.

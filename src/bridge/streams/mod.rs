@@ -34,6 +34,7 @@
 //! | `kept` | its key and bounds, and the record of an event |
 //! | `reads` | gaps, and `/history` |
 //! | `recall` | who waits, and for how long |
+//! | `on_the_way` | what is appended and not answered |
 //! | `refused` | rooms whose keys are somebody else's |
 //! | `spoken` | what this node said in rooms without members |
 //!
@@ -49,6 +50,7 @@ mod archive;
 mod canary;
 mod history;
 mod kept;
+mod on_the_way;
 pub(super) mod reads;
 mod recall;
 mod redis_streams;

@@ -1,6 +1,7 @@
 //! What a link has in mode `streams` beside the rest: names, functions, and what waits.
 
 use super::kept::StreamArchive;
+use super::on_the_way::OnTheWay;
 use super::refused::Refused;
 use super::scripts::{self, Keeps};
 use super::spoken::SpokenRooms;
@@ -20,7 +21,7 @@ use crate::redis::client::RedisClient;
 use crate::redis::failure::LinkFailure;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -58,8 +59,7 @@ pub(in crate::bridge) struct Streams {
     pub(super) hashes: Mutex<Option<Hashes>>,
     /// Which Redis a session's appends go to: another one may lack what was said to it. Empty: the function asks.
     pub(super) life: Mutex<Bytes>,
-    /// The last number of each room that is appended and not answered.
-    pub(super) on_the_way: Mutex<HashMap<RoomName, u64>>,
+    pub(super) on_the_way: Mutex<OnTheWay>,
     /// What was appended where no order of a room knows of it.
     pub(super) spoken: Mutex<SpokenRooms>,
     /// Redis answers appends in time.
