@@ -2,7 +2,7 @@
 //! `src/bridge/streams/`; `real.rs` holds them to a real Redis. Neither ids nor an archive are in them.
 
 use super::places::{Before, Room, leading, place, tail_text, words};
-use super::store::{Refusal, Store};
+use super::store::{Id, Refusal, Store};
 use super::weights::{HIGHEST, bound, number, weigh};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -311,6 +311,14 @@ fn forget(store: &mut Store, origins: &[u8], own: &[u8], now: u64) -> Result<(),
     store.put(origins, b"sweep", sweep.into())
 }
 
+/// From where on entries of another epoch are looked for, behind one of these milliseconds.
+fn oldest_of_other(store: &Store, stream: &[u8], millis: u64) -> Result<Id, Refusal> {
+    let from = millis.saturating_sub(60_000);
+    let newest = store.newest(stream, 1)?;
+    let is_there = newest.iter().any(|newest| newest.id.0 >= from);
+    Ok((if is_there { from } else { 0 }, 0))
+}
+
 /// `read.lua`.
 pub(super) fn read(
     store: &Store,
@@ -354,11 +362,11 @@ pub(super) fn read(
     let found = if arguments.len() == 2 {
         store.newest(stream, usize::MAX)?
     } else if is_other {
-        let from = Some(setting(3).saturating_sub(60_000));
-        let newest = store.newest(stream, 1)?;
-        let is_there = |from: &u64| newest.iter().any(|newest| newest.id.0 >= *from);
-        let from = (from.filter(is_there).unwrap_or_default(), 0);
-        store.range(stream, (from, true), usize::MAX)?
+        store.range(
+            stream,
+            (oldest_of_other(store, stream, setting(3))?, true),
+            usize::MAX,
+        )?
     } else {
         store.range(stream, ((setting(3), setting(4)), false), usize::MAX)?
     };
