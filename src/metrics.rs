@@ -146,11 +146,12 @@ metrics! {
     bridge_resets: Counter = counter("bridge_resets") "Rooms that began a new epoch: a failover, or their keys (stream and origins) are gone";
     bridge_recalled: Counter = counter("bridge_recalled") "Own publications that were delivered here because they did not come back within `bridge.order_timeout`";
     bridge_awaited: Gauge = gauge("bridge_awaited") "Own publications that wait for their place in the order of all nodes";
+    bridge_nodes: Gauges = gauges("bridge_nodes", "state") "Other nodes that are `heard` over Redis, and those among them that are `differing`: another list of Redis, mode or version of the format than here";
     bridge_rooms: Gauges = gauges("bridge_rooms", "state") "Rooms `ordered` with all nodes, those `alone` meanwhile, and of both those `reading` what they missed";
     channels_up: Gauges = gauges("channels_up", "host") "1 while a canary comes back over this Redis of the Django site in time, by its place in channels.hosts";
     channels_changes: Labelled = labelled("channels_changes", "state") "Changes of a Redis of the site between up and down, by the new state";
     channels_canary: Seconds = seconds("channels_canary", "host") "Time of the last canary through Redis and back";
-    channels_groups: Gauges = gauges("channels_groups", "state") "Rooms that are to be groups of the site, and those that are";
+    channels_groups: Gauges = gauges("channels_groups", "state") "Rooms that are to be groups of the site, and those that are; not those whose key is something else";
     channels_received: Counter = counter("channels_received") "Messages of the site that arrived";
     channels_delivered: Counter = counter("channels_delivered") "Events that a room was shown, or that closed it";
     channels_ignored: Labelled = labelled("channels_ignored", "reason") "Events without effect, by reason";

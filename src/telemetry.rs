@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,6 +41,9 @@ pub enum Error {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
+/// The modules of the client library of Redis.
+const FRED: &str = "fred";
+
 static LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Log lines dropped because standard error did not take them.
@@ -65,9 +68,17 @@ impl Drop for Guard {
 /// The levels of the process, once it logs.
 static LEVELS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
+/// Of fred, the client library of Redis, nothing is logged unless the levels name it: what it says is returned to us as
+/// well, and told once, with the Redis that it is about and what to do.
 fn levels_of(level: &str) -> Result<Targets, Error> {
     let levels = level.replace(' ', "").parse();
-    levels.map_err(|_unclear| Error::Level(level.to_owned()))
+    let levels: Targets = levels.map_err(|_unclear| Error::Level(level.to_owned()))?;
+    let is_fred = |target: &str| target.split("::").next() == Some(FRED);
+    let is_named = levels.iter().any(|(target, _)| is_fred(target));
+    Ok(match is_named {
+        true => levels,
+        false => levels.with_target(FRED, LevelFilter::OFF),
+    })
 }
 
 /// Logs by these levels from now on, if this process logs.
@@ -263,6 +274,23 @@ impl<'a> MakeWriter<'a> for Sink {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn the_client_library_of_redis_says_something_where_it_is_named_alone() {
+        let says = |level: &str, target: &str| {
+            levels_of(level)
+                .unwrap()
+                .would_enable(target, &tracing::Level::ERROR)
+        };
+        let router = format!("{FRED}::router");
+        for level in ["info", "debug", "trace, supportal=debug"] {
+            assert!(!says(level, &router), "{level}");
+            assert!(says(level, "supportal::redis"), "{level}");
+        }
+        for level in [format!("info,{FRED}=warn"), format!("{router}=debug")] {
+            assert!(says(&level, &router), "{level}");
+        }
+    }
 
     fn line_of(format: LogFormat, log: impl FnOnce()) -> String {
         let form = match format {

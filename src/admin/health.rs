@@ -44,8 +44,7 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
 /// Why other nodes, or Django, are not reached over a Redis.
 fn bridge_reasons(sources: &Sources) -> Vec<String> {
     let (nodes, django) = link_reports(sources);
-    let nodes = reasons("redis", nodes);
-    nodes.chain(reasons("django", django)).collect()
+    nodes.iter().chain(&django).filter_map(reason).collect()
 }
 
 /// How each Redis of `bridge.urls` is, and each of `channels.hosts`.
@@ -67,16 +66,14 @@ fn archive_reason(sources: &Sources) -> Option<String> {
     Some(format!("the archive does not write: {failure}"))
 }
 
-fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
-    let down = reports.into_iter().enumerate();
-    down.filter(|(_, report)| !report.is_up)
-        .map(move |(index, report)| {
-            let reason = match report.reason.as_str() {
-                "" => "connecting",
-                reason => reason,
-            };
-            format!("{what} {index} is down: {reason}")
-        })
+/// Why this Redis is not there.
+fn reason(report: &LinkReport) -> Option<String> {
+    let LinkReport { name, address, .. } = report;
+    let reason = match report.reason.as_str() {
+        "" => "connecting",
+        reason => reason,
+    };
+    (!report.is_up).then(|| format!("{name} ({address}) is down: {reason}"))
 }
 
 /// The bridge's part of `/health`.
@@ -90,6 +87,7 @@ fn bridge_health(sources: &Sources) -> Value {
     let others = bridge.map_or(0, |bridge| bridge.others().1);
     json!({
         "mode": sources.config.bridge.mode,
+        "node": bridge.map(|bridge| bridge.node()),
         "redis": links(&nodes, now),
         "other_nodes": others,
         "django": links(&django, now),
@@ -101,6 +99,7 @@ fn links(reports: &[LinkReport], now: Millis) -> Vec<Value> {
         .iter()
         .map(|report| {
             json!({
+                "name": report.name,
                 "address": report.address,
                 "up": report.is_up,
                 "for_seconds": now.since(report.since).as_secs(),

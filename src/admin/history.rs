@@ -31,7 +31,9 @@ pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Response<F
                 NoHistory::Down | NoHistory::Busy | NoHistory::Unreadable(_) => {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
-                NoHistory::Refused(_) => StatusCode::BAD_GATEWAY,
+                NoHistory::Unanswered(_) | NoHistory::Refused(_) | NoHistory::Foreign(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
             };
             reply(status, TEXT, format!("{error}\n"))
         }

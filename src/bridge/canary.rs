@@ -37,6 +37,7 @@ async fn watch_once(
     client
         .publish(link.nodes_channel.clone(), card.into_bytes().into())
         .await?;
+    tell_agreement(link);
     if !link.deployment.is_cluster {
         // Demoted behind our back, it would still bring every canary back.
         return check_role(client).await;
@@ -46,6 +47,18 @@ async fn watch_once(
         return Err(LinkFailure::Moved);
     }
     Ok(())
+}
+
+/// Tells the log that nodes with other settings are heard, and that there are none any more; `/health` and a gauge say who and
+/// how many meanwhile.
+fn tell_agreement(link: &RedisLink) {
+    let Some((nodes, told)) = link.company.news(link.clock.now()) else {
+        return;
+    };
+    match told.first() {
+        Some(first) => tracing::warn!(nodes, first, "nodes have other settings than this one"),
+        None => tracing::info!("all nodes have the same settings again"),
+    }
 }
 
 /// Sends one and waits for it.

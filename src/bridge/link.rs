@@ -104,7 +104,8 @@ pub(super) struct Boot {
 /// One Redis of `bridge.urls`.
 #[derive(Debug)]
 pub(super) struct RedisLink {
-    pub(super) label: &'static str,
+    /// For people: `bridge.urls[0]`.
+    pub(super) name: String,
     pub(super) deployment: Deployment,
     pub(super) outbox: Arc<Outbox>,
     pub(super) rooms: Subscriptions<RoomState>,
@@ -148,7 +149,7 @@ impl RedisLink {
         let marks = Marks::new(rooms, settings.marks_expiry);
         let (entries, bytes) = (settings.outbox_capacity, settings.outbox_bytes);
         Self {
-            label,
+            name: health::name("bridge.urls", place),
             outbox: Arc::new(Outbox::new(entries, bytes, marks)),
             rooms: Subscriptions::new(settings.linger, settings.confirm_timeout, &boot.randomness),
             canary_channel,
@@ -271,7 +272,8 @@ impl RedisLink {
     /// How this Redis is.
     pub(super) fn report(&self) -> LinkReport {
         let (outbox, _) = self.outbox.load();
-        self.health.report(&self.deployment, &self.rooms, outbox)
+        let who = (self.name.as_str(), &self.deployment);
+        self.health.report(who, &self.rooms, outbox)
     }
 }
 

@@ -200,6 +200,12 @@ impl Bridge {
         }
     }
 
+    /// Who this node is to the others, as they name it: they show the first eight digits.
+    #[must_use]
+    pub fn node(&self) -> String {
+        format!("{:?}", self.company.node())
+    }
+
     /// How each Redis is, in the order of `bridge.urls`.
     #[must_use]
     pub fn reports(&self) -> Vec<LinkReport> {
@@ -343,6 +349,11 @@ impl Bridge {
         set(&metrics.bridge_outbox, entries);
         set(&metrics.bridge_outbox_bytes, bytes);
         set(&metrics.bridge_awaited, states.awaited);
+        let (differing, _) = self.company.judge(self.clock.now());
+        for (state, number) in [("heard", self.company.len()), ("differing", differing)] {
+            let series = metrics.bridge_nodes.get_or_create(&[("state", state)]);
+            set(&series, number);
+        }
         let rooms = [
             ("ordered", states.ordered),
             ("alone", states.alone),

@@ -98,6 +98,22 @@ impl Mode {
         (forwarded, is_queued)
     }
 
+    /// One server of a Cluster stands where one alone is written.
+    ///
+    /// # Errors
+    /// In mode `streams`: the keys of most rooms are elsewhere. What is published to one server, all are told.
+    pub(super) fn meet_cluster(&self, link: &RedisLink) -> Result<(), LinkFailure> {
+        if self.streams().is_some() {
+            return Err(LinkFailure::Cluster);
+        }
+        tracing::warn!(
+            redis = link.name,
+            address = link.deployment.shown,
+            "this Redis is a server of a Cluster, which tells all others what is published: write redis-cluster:// on every node"
+        );
+        Ok(())
+    }
+
     /// Opens what a session has in this mode beside the rest; `client` is what will publish.
     pub(super) async fn open(
         &self,

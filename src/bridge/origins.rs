@@ -9,6 +9,9 @@
 //! A room of a node that has died leaves its last number to one mark that is late: the room of that
 //! name that came after it may have spoken first.
 //!
+//! In mode `streams` the stream's own offsets say what is missing as well, of whoever it was ([`Origins::lose`]):
+//! it is counted by one of both. What never came to the stream has a number of its node alone.
+//!
 //! Pure. Bound: [`ORIGINS_MAX`] nodes a room, as many as the roll holds. From [`ORIGINS_KEPT`] on, those not
 //! heard for [`SILENT`] make room whenever the list grows (each boot of a node is a node of its own, so rolling
 //! restarts add some); at the bound the one not heard for longest does.
@@ -47,6 +50,8 @@ struct Origin {
     /// The incarnation before, 0 if none is known, and its last number: a late mark may say more.
     before: (u64, u64),
     heard: Millis,
+    /// What is missing of it by its next number may have been counted by [`Origins::lose`], or will be.
+    is_doubted: bool,
 }
 
 /// The other nodes of one room.
@@ -54,6 +59,10 @@ struct Origin {
 pub struct Origins {
     /// By node.
     known: Vec<Origin>,
+    /// Lost, of whoever, and not missing by anybody's numbers so far.
+    lost: u64,
+    /// Missing by the numbers of nodes that are doubted, and not said to be lost so far.
+    missed: u64,
 }
 
 impl Origins {
@@ -64,14 +73,37 @@ impl Origins {
         };
         match origin.advance(head, number) {
             Some(1..) if number > 0 => {
-                let missed = origin.missed(head, number);
+                let missed = origin.missed(head, number).saturating_sub(1);
+                let is_doubted = std::mem::take(&mut origin.is_doubted);
                 origin.take(head, number);
-                Novelty::Fresh {
-                    missed: missed.saturating_sub(1),
+                if !is_doubted {
+                    return Novelty::Fresh { missed };
                 }
+                let counted = missed.min(self.lost);
+                let missed = missed - counted;
+                self.lost -= counted;
+                self.missed = self.missed.saturating_add(missed);
+                Novelty::Fresh { missed }
             }
             _ => Novelty::Duplicate,
         }
+    }
+
+    /// So many publications are known to be lost, of whoever: how many of them are not counted. 0 where only that
+    /// something may be lost is known.
+    pub fn lose(&mut self, number: u64) -> u64 {
+        let counted = number.min(self.missed);
+        self.missed -= counted;
+        self.lost = self.lost.saturating_add(number - counted);
+        for origin in &mut self.known {
+            origin.is_doubted = true;
+        }
+        number - counted
+    }
+
+    /// What is missing by the numbers so far is not said to be lost any more.
+    pub fn settle(&mut self) {
+        self.missed = 0;
     }
 
     /// Takes in a mark; how many publications up to it never came.
@@ -128,6 +160,7 @@ impl Origins {
             last: number,
             before: (0, 0),
             heard: now,
+            is_doubted: false,
         };
         if let Err(place) = self.place(head.node) {
             self.known.insert(place, origin);
@@ -363,7 +396,58 @@ mod tests {
         assert_eq!(origins.mark(&head(1, 1, 4), 5, Millis(0)), 0);
     }
 
+    #[test]
+    fn what_a_stream_has_lost_and_what_never_came_to_it_are_counted_once_each() {
+        let mut origins = Origins::default();
+        let [one, other] = [head(1, 1, 1), head(2, 1, 1)];
+        let missed = |missed| vec![Novelty::Fresh { missed }];
+        hear(&mut origins, one, &[1]);
+        hear(&mut origins, other, &[1]);
+        assert_eq!(hear(&mut origins, one, &[4]), missed(2), "never came");
+        // Of the stream three are gone: one of these, and two of the other; and one more never came.
+        assert_eq!(origins.lose(3), 3);
+        assert_eq!(hear(&mut origins, one, &[6]), missed(0));
+        assert_eq!(hear(&mut origins, other, &[5]), missed(1));
+        assert_eq!(hear(&mut origins, other, &[7]), missed(1));
+        origins.settle();
+        // The stream begins anew, and how much is gone is said later.
+        assert_eq!(origins.lose(0), 0);
+        assert_eq!(hear(&mut origins, one, &[9]), missed(2));
+        assert_eq!(origins.lose(5), 3);
+        origins.settle();
+        assert_eq!(hear(&mut origins, other, &[11]), missed(0));
+        assert_eq!(origins.lose(2), 2);
+    }
+
     proptest! {
+        /// Of a room's stream some entries are gone, some never came, and somebody tells how many are gone.
+        #[test]
+        fn who_speaks_after_each_loss_has_all_of_his_counted_once(
+            rounds in proptest::collection::vec(proptest::collection::vec((0_u64..4, 0_u64..4), 3), 1..20),
+        ) {
+            let mut origins = Origins::default();
+            let mut last = [1_u64; 3];
+            for node in 0..3 {
+                hear(&mut origins, head(node, 1, 1), &[1]);
+            }
+            let (mut counted, mut lost) = (0, 0);
+            for round in rounds {
+                let gone: u64 = round.iter().map(|(gone, _)| gone).sum();
+                counted += origins.lose(gone);
+                for (node, (gone, never)) in (0..).zip(&round) {
+                    let number = last[node as usize] + gone + never + 1;
+                    last[node as usize] = number;
+                    lost += gone + never;
+                    let Novelty::Fresh { missed } = origins.message(&head(node, 1, 1), number, Millis(0)) else {
+                        panic!("{node} {number}")
+                    };
+                    counted += missed;
+                }
+                prop_assert_eq!(counted, lost);
+                origins.settle();
+            }
+        }
+
         /// Whatever is lost or repeated on the way: delivered + missed = sent, once the mark is in.
         #[test]
         fn delivered_and_missed_are_all_that_was_sent(

@@ -12,6 +12,7 @@ use crate::config::{self, ArchiveMode, BridgeMode, Config};
 use crate::redis::client::{RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
+use crate::redis::mismatch::is_of_cluster;
 use crate::redis::probe::{Finding, Found, RedisMemory, block_on, leave, look_at_all};
 use crate::redis::{Error, Randomness};
 use bytes::Bytes;
@@ -86,7 +87,7 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
         canary(deployment, settings, commands).await
     };
     let looked = async {
-        let findings = look_at_all(&deployments, send).await;
+        let findings = look_at_all("bridge.urls", &deployments, send).await;
         (findings, listen(settings, &deployments).await)
     };
     let (findings, mut roll) = block_on(looked)?;
@@ -98,9 +99,10 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
         BridgeMode::Streams => {
             let mut warnings = memory_warnings(&findings, archive_bytes);
             warnings.extend(replica_warnings(&findings));
+            warnings.extend(restart_warnings(&findings));
             warnings
         }
-        BridgeMode::Off | BridgeMode::Pubsub => Vec::new(),
+        BridgeMode::Off | BridgeMode::Pubsub => cluster_warnings(&findings),
     };
     Ok(Some(Found {
         findings,
@@ -114,7 +116,8 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
 /// What each Redis will do once its memory is full, with an archive of so many bytes or none.
 fn memory_warnings(findings: &[Finding], archive_bytes: Option<u64>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for Finding { address, facts } in findings {
+    for finding in findings {
+        let (who, facts) = (finding.who(), &finding.facts);
         let memory = facts.as_ref().ok().and_then(|facts| facts.memory.as_ref());
         let Some(RedisMemory { max, policy }) = memory.filter(|memory| memory.max > 0) else {
             continue;
@@ -122,12 +125,12 @@ fn memory_warnings(findings: &[Finding], archive_bytes: Option<u64>) -> Vec<Stri
         if policy != "noeviction" {
             let what = archive_bytes.map_or("whole rooms", |_| "whole rooms, or the archive,");
             warnings.push(format!(
-                "{address} throws {what} away when it is full: maxmemory-policy is {policy}; set it to noeviction"
+                "{who} throws {what} away when it is full: maxmemory-policy is {policy}; set it to noeviction"
             ));
         }
         if let Some(bytes) = archive_bytes.filter(|bytes| bytes >= max) {
             warnings.push(format!(
-                "{address} is full before the archive is: maxmemory is {max}, archive.bytes_max {bytes}; raise the one or lower the other"
+                "{who} is full before the archive is: maxmemory is {max}, archive.bytes_max {bytes}; raise the one or lower the other"
             ));
         }
     }
@@ -136,17 +139,50 @@ fn memory_warnings(findings: &[Finding], archive_bytes: Option<u64>) -> Vec<Stri
 
 /// What a failover would lose.
 fn replica_warnings(findings: &[Finding]) -> Vec<String> {
-    let followed = findings.iter().filter_map(|Finding { address, facts }| {
-        let replicas = facts.as_ref().ok()?.replicas?;
-        (replicas.connected > 0 && !replicas.are_required).then_some(address)
+    let followed = findings.iter().filter(|finding| {
+        let replicas = finding.facts.as_ref().ok().and_then(|facts| facts.replicas);
+        replicas.is_some_and(|replicas| replicas.connected > 0 && !replicas.are_required)
     });
-    let warning = |address: &String| {
+    let warning = |finding: &Finding| {
+        let who = finding.who();
         format!(
-            "{address} goes on when no replica hears it, and a failover then loses what it answered for (it is counted); \
+            "{who} goes on when no replica hears it, and a failover then loses what it answered for (it is counted); \
              set min-replicas-to-write 1, and min-replicas-max-lag to the seconds that may be lost"
         )
     };
     followed.map(warning).collect()
+}
+
+/// What a restart would lose.
+fn restart_warnings(findings: &[Finding]) -> Vec<String> {
+    let is_durable = |finding: &Finding| finding.facts.as_ref().ok()?.is_durable;
+    let forgetful = findings
+        .iter()
+        .filter(|finding| is_durable(finding) == Some(false));
+    let warning = |finding: &Finding| {
+        format!(
+            "{} has appendonly no: its restart loses what it answered for since its last snapshot (save), \
+             without one everything; set appendonly yes",
+            finding.who()
+        )
+    };
+    forgetful.map(warning).collect()
+}
+
+/// Where a Cluster is spoken to by one of its servers.
+fn cluster_warnings(findings: &[Finding]) -> Vec<String> {
+    let of_clusters = findings.iter().filter(|finding| {
+        let facts = finding.facts.as_ref();
+        facts.is_ok_and(|facts| facts.is_of_cluster)
+    });
+    let warning = |finding: &Finding| {
+        format!(
+            "{} is a server of a Cluster, which tells all others what is published, and does not hear nodes that speak to the Cluster; \
+             write redis-cluster:// on every node",
+            finding.who()
+        )
+    };
+    of_clusters.map(warning).collect()
 }
 
 /// Who else says something, and what, over all at the same time.
@@ -190,6 +226,10 @@ async fn canary(
     settings: &config::BridgeSettings,
     commands: &RedisConnection,
 ) -> Result<Duration, LinkFailure> {
+    let is_streams = settings.mode == BridgeMode::Streams;
+    if is_streams && !deployment.is_cluster && is_of_cluster(&*commands.client).await? {
+        return Err(LinkFailure::Cluster);
+    }
     let prefix = &deployment.prefix;
     let who = format!("check-{:016x}", Randomness::default().number());
     let channel = match settings.mode {
@@ -201,7 +241,7 @@ async fn canary(
     let subscribe = subscriptions.client.subscribe(vec![channel.clone()]);
     subscribe.await?;
     let mut started = Instant::now();
-    if settings.mode == BridgeMode::Streams {
+    if is_streams {
         let hashes = streams::Hashes::load(&*commands.client).await?;
         started = Instant::now();
         streams::probe(deployment, &*commands.client, &hashes, prefix, &who).await?;

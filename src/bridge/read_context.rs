@@ -33,7 +33,8 @@ impl ReadContext {
             return;
         }
         tracing::warn!(
-            redis = link.label,
+            redis = link.name,
+            address = link.deployment.shown,
             length = bytes.len(),
             "dropped what is no envelope of ours: {poison}"
         );

@@ -22,6 +22,7 @@ use crate::metrics::count_all;
 use crate::redis::NodeEnd;
 use crate::redis::client::{HandedOver, RedisClient, RedisConnection, check_role, hand_over};
 use crate::redis::failure::{CommandError, LinkFailure};
+use crate::redis::mismatch::is_of_cluster;
 use crate::redis::supervise::OwnedTask;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -55,6 +56,9 @@ impl LinkSession {
         // Refused while Redis loads its data set.
         commands.client.ping().await?;
         check_role(&*commands.client).await?;
+        if !link.deployment.is_cluster && is_of_cluster(&*commands.client).await? {
+            mode.meet_cluster(link)?;
+        }
         let reads = mode.open(link, &*commands.client).await?;
         let subscriptions = link.deployment.subscriber().await?;
         let slots = subscriptions.client.slots().await?;

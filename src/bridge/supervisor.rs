@@ -62,7 +62,8 @@ impl SupervisedLink {
         let begin = || self.clone().run(Arc::clone(&broker), ending.clone());
         let on_panic = || {
             tracing::error!(
-                redis = self.link.label,
+                redis = self.link.name,
+                address = self.link.deployment.shown,
                 "the bridge's code panicked; it begins anew"
             );
             self.went_down(&broker, &LinkFailure::Ended);
@@ -122,7 +123,7 @@ impl SupervisedLink {
         let dropped = &self.link.metrics.bridge_dropped;
         count_all(dropped, "cause", "shutdown", lost);
         tracing::warn!(
-            redis = self.link.label,
+            redis = self.link.name,
             address = self.link.deployment.shown,
             lost,
             "the node goes down without having told the others everything: Redis has not answered"
@@ -166,9 +167,9 @@ impl SupervisedLink {
         let down = self.link.health.mark_up();
         count(&self.link.metrics.bridge_changes, "state", "up");
         tracing::info!(
-            redis = self.link.label,
+            redis = self.link.name,
             address = self.link.deployment.shown,
-            ?down,
+            down = down.map(tracing::field::debug),
             "the bridge is up: other nodes are reached over this Redis"
         );
     }
@@ -185,7 +186,7 @@ impl SupervisedLink {
         }
         count(&self.link.metrics.bridge_changes, "state", "down");
         tracing::warn!(
-            redis = self.link.label,
+            redis = self.link.name,
             address = self.link.deployment.shown,
             reason = %failure,
             "the bridge is down: rooms go on within this node"

@@ -9,9 +9,15 @@ pub enum NoHistory {
     /// The room's Redis cannot be asked.
     #[error("the room's Redis is down")]
     Down,
-    /// Redis did not answer, or not with a history.
+    /// Redis did not answer.
     #[error("the room's Redis did not answer: {0}")]
+    Unanswered(String),
+    /// Redis answered that it does not say.
+    #[error("the room's Redis refuses it: {0}")]
     Refused(String),
+    /// What Redis holds under that name is of another type, or of somebody else.
+    #[error("what Redis holds under that key is none of ours: {0}")]
+    Foreign(String),
     /// As many are read as may be.
     #[error("too many histories are being read")]
     Busy,

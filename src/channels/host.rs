@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// One Redis of `channels.hosts`.
 #[derive(Debug)]
 pub(super) struct LayerHost {
-    pub(super) label: &'static str,
+    /// For people: `channels.hosts[0]`.
+    pub(super) name: String,
     pub(super) deployment: Deployment,
     /// The rooms whose groups this Redis keeps.
     pub(super) rooms: Subscriptions<()>,
@@ -48,7 +49,7 @@ impl LayerHost {
         let label = health::label(index);
         let (up, took) = (&metrics.channels_up, &metrics.channels_canary);
         Self {
-            label,
+            name: health::name("channels.hosts", index),
             deployment,
             rooms: Subscriptions::new(
                 settings.linger,
@@ -100,6 +101,7 @@ impl LayerHost {
     }
 
     pub(super) fn report(&self, outbox: usize) -> LinkReport {
-        self.health.report(&self.deployment, &self.rooms, outbox)
+        let who = (self.name.as_str(), &self.deployment);
+        self.health.report(who, &self.rooms, outbox)
     }
 }

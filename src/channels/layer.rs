@@ -194,7 +194,7 @@ impl Layer {
         for host in &self.hosts {
             let (rooms, there) = host.rooms.counts();
             wanted += rooms;
-            joined += there;
+            joined += there.saturating_sub(host.memberships.lock().refused());
         }
         for (state, number) in [("wanted", wanted), ("joined", joined)] {
             let groups = &self.metrics.channels_groups;

@@ -23,7 +23,8 @@ impl LayerHost {
     /// The code of this way panicked; it is to begin anew.
     pub(super) fn panicked(&self, broker: &Broker) {
         tracing::error!(
-            host = self.label,
+            host = self.name,
+            address = self.deployment.shown,
             "the channel layer's code panicked; it begins anew"
         );
         self.client.lock().take();
@@ -99,9 +100,9 @@ impl LayerHost {
         let down = self.health.mark_up();
         count(&self.metrics.channels_changes, "state", "up");
         tracing::info!(
-            host = self.label,
+            host = self.name,
             address = self.deployment.shown,
-            ?down,
+            down = down.map(tracing::field::debug),
             "the channel layer is up: Django is reached over this Redis"
         );
     }
@@ -110,6 +111,7 @@ impl LayerHost {
         if self.unheard.end_pop() {
             count(&self.metrics.channels_dropped, "cause", "cut");
         }
+        self.memberships.lock().forget_refusals();
         for name in self.rooms.end() {
             broker.confirm(&name, Way::Django);
         }
@@ -118,7 +120,7 @@ impl LayerHost {
         }
         count(&self.metrics.channels_changes, "state", "down");
         tracing::warn!(
-            host = self.label,
+            host = self.name,
             address = self.deployment.shown,
             reason = %failure,
             "the channel layer is down: rooms go on without Django"

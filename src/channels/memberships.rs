@@ -12,6 +12,8 @@ use std::collections::HashSet;
 pub(super) struct Memberships {
     joined: HashSet<RoomName>,
     leaving: HashSet<RoomName>,
+    /// Those that cannot be joined: their keys are something else.
+    foreign: HashSet<RoomName>,
 }
 
 impl Memberships {
@@ -19,13 +21,30 @@ impl Memberships {
     pub(super) fn join(&mut self, names: &[RoomName]) {
         for name in names {
             self.leaving.remove(name);
+            self.foreign.remove(name);
             self.joined.insert(name.clone());
         }
+    }
+
+    /// Redis has answered that the key of a group is something else.
+    pub(super) fn refuse(&mut self, name: &RoomName) {
+        self.foreign.insert(name.clone());
+    }
+
+    /// A session is over: Redis will be asked again about every group.
+    pub(super) fn forget_refusals(&mut self) {
+        self.foreign.clear();
+    }
+
+    /// How many groups cannot be joined.
+    pub(super) fn refused(&self) -> usize {
+        self.foreign.len()
     }
 
     /// Nobody wants these any more. What was never joined needs not be left.
     pub(super) fn give_up(&mut self, names: &[RoomName]) {
         for name in names {
+            self.foreign.remove(name);
             if let Some(name) = self.joined.take(name) {
                 self.leaving.insert(name);
             }
@@ -57,6 +76,7 @@ impl Memberships {
     pub(super) fn left(&mut self, names: &[RoomName]) {
         for name in names {
             self.leaving.remove(name);
+            self.foreign.remove(name);
         }
     }
 
@@ -86,6 +106,24 @@ mod tests {
         memberships.left(&names(&["a"]));
         assert!(memberships.next_to_leave(9, |_| false).is_empty());
         assert_eq!(memberships.all(), names(&["b"]));
+    }
+
+    #[test]
+    fn a_group_whose_key_is_something_else_is_refused_until_it_is_joined_again_or_given_up() {
+        let mut memberships = Memberships::default();
+        memberships.join(&names(&["a", "b", "c"]));
+        for name in names(&["a", "b", "b", "c"]) {
+            memberships.refuse(&name);
+        }
+        assert_eq!(memberships.refused(), 3);
+        memberships.join(&names(&["a"]));
+        memberships.give_up(&names(&["b"]));
+        assert_eq!(memberships.refused(), 1);
+        memberships.refuse(&names(&["b"])[0]);
+        memberships.left(&names(&["b"]));
+        assert_eq!(memberships.refused(), 1, "told as it is left");
+        memberships.forget_refusals();
+        assert_eq!(memberships.refused(), 0);
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
     let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(channels, deployment, commands, settings.command_timeout).await
     };
-    let findings = block_on(look_at_all(&deployments, send))?;
+    let findings = block_on(look_at_all("channels.hosts", &deployments, send))?;
     Ok(Some(Found {
         warnings: memory_warnings(&findings),
         findings,
@@ -87,7 +87,7 @@ fn memory_warnings(findings: &[Finding]) -> Vec<String> {
         (max > 0 && policy != "noeviction").then(|| {
             format!(
                 "{} throws groups and messages away when it is full: maxmemory-policy is {policy}; set it to noeviction",
-                finding.address
+                finding.who()
             )
         })
     };

@@ -85,7 +85,8 @@ pub(super) async fn heal(
     count_all(&host.metrics.channels_foreign_keys, "whose", "own", healed);
     if healed > 0 && host.is_fault_due() {
         tracing::warn!(
-            host = host.label,
+            host = host.name,
+            address = host.deployment.shown,
             keys = healed,
             "deleted what others have left under a name of this node's alone"
         );

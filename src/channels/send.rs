@@ -6,7 +6,7 @@ use super::layer::Layer;
 use super::random::fill;
 use super::scripts::{Commands, HostKeys, HostMessage, MarkKeys, Score, Scores};
 use super::under_way::{Dispatch, Dispatches, Fate, HostAnswers, UnderWay, in_order};
-use super::unsettled::{Go, KEPT, Remnant, Unsettled, Went};
+use super::unsettled::{CourierFlight, KEPT, Remnant, Unsettled, Went};
 use super::user_queue::{Destination, UserQueue};
 use super::wire;
 use crate::clock;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Bytes for Redis after which a group gets no more messages in one go: each is written once for each process, and Redis
+/// Bytes for Redis after which a group gets no more messages in one flight: each is written once for each process, and Redis
 /// does nothing else meanwhile, a millisecond or two.
 const GROUP_BYTES: usize = 256 * 1024;
 
@@ -31,8 +31,8 @@ pub(super) struct Courier<'q> {
     layer: &'q Layer,
     scores: Scores,
     failure_lines: LogLimiter,
-    /// The last go, if it leaves marks.
-    last: Option<Go>,
+    /// The last flight, if it leaves marks.
+    last: Option<CourierFlight>,
     /// Messages of it that Redis has not answered for.
     unsettled: Option<Unsettled>,
 }
@@ -60,8 +60,8 @@ impl<'q> Courier<'q> {
     /// Sends messages in this order, and waits for what becomes of each. One that may be sent again has none behind it
     /// that Redis has, or may have. None of them waits `longest` any more.
     pub(super) async fn send(&mut self, events: &[Map<'_>], longest: Duration) -> Vec<Fate> {
-        let go = self.go(longest);
-        let marks = go.as_ref().map(|go| &go.marks);
+        let flight = self.flight(longest);
+        let marks = flight.as_ref().map(|flight| &flight.marks);
         let told = match &self.queue.to {
             Destination::Worker(channel) => self.tell_worker(channel, events, marks).await,
             Destination::Group(group) if self.layer.is_core => {
@@ -73,21 +73,21 @@ impl<'q> Courier<'q> {
             mut under_way,
             dispatches,
         } = told;
-        if go.is_some() && !dispatches.is_empty() {
-            self.queue.goes.fetch_add(1, Ordering::Relaxed);
+        if flight.is_some() && !dispatches.is_empty() {
+            self.queue.flights.fetch_add(1, Ordering::Relaxed);
         }
         for dispatch in dispatches {
-            self.hear(dispatch, go.is_some(), &mut under_way).await;
+            self.hear(dispatch, flight.is_some(), &mut under_way).await;
         }
-        let fate = |message| self.fate(message, go.is_some());
+        let fate = |message| self.fate(message, flight.is_some());
         let mut fates: Vec<Fate> = under_way.into_iter().map(fate).collect();
         in_order(&mut fates);
-        self.last = go;
+        self.last = flight;
         fates
     }
 
-    /// A go of its own for what is sent now, where its marks can be read: at one host of layer `core`.
-    fn go(&self, longest: Duration) -> Option<Go> {
+    /// A flight of its own for what is sent now, where its marks can be read: at one host of layer `core`.
+    fn flight(&self, longest: Duration) -> Option<CourierFlight> {
         let layer = self.layer;
         let [host] = &*layer.hosts else {
             return None;
@@ -95,32 +95,36 @@ impl<'q> Courier<'q> {
         if !layer.is_core {
             return None;
         }
-        let go = self.queue.goes.load(Ordering::Relaxed);
-        let marks = |go: u64| layer.key(&self.queue.marks(go));
-        Some(Go {
+        let flight = self.queue.flights.load(Ordering::Relaxed);
+        let marks = |flight: u64| layer.key(&self.queue.marks(flight));
+        Some(CourierFlight {
             lapses: host.unheard.lapses(),
             marks: MarkKeys {
                 fence: layer.key(&host.unheard.fence()),
-                last: marks(go),
-                marks: marks(go + 1),
+                last: marks(flight),
+                marks: marks(flight + 1),
                 // As long as a message may wait to be settled, whatever `queue.expiry` is by then.
                 kept: longest + KEPT,
             },
         })
     }
 
-    /// What of the last go is not settled: these places of those that wait.
+    /// What of the last flight is not settled: these places of those that wait.
     pub(super) fn leave_unsettled(&mut self, places: VecDeque<Remnant>) {
-        self.unsettled = self.last.take().map(|go| Unsettled { go, places });
+        self.unsettled = self.last.take().map(|flight| Unsettled { flight, places });
     }
 
-    /// Settles what the last go has left, if there is something and Redis is there to ask: up to the first one that
+    /// Settles what the last flight has left, if there is something and Redis is there to ask: up to the first one that
     /// Redis has not. Those that are `given_up` meanwhile are lost.
     pub(super) async fn settle(&mut self, given_up: impl Fn(usize) -> bool) -> Option<Vec<Went>> {
         let mut unsettled = self.unsettled.take()?;
         let host = self.layer.hosts.first()?;
         let marks = match host.client() {
-            Some(client) => client.send(Commands::kept(&unsettled.go.marks.marks)).await,
+            Some(client) => {
+                client
+                    .send(Commands::kept(&unsettled.flight.marks.marks))
+                    .await
+            }
             None => Err(CommandError::new(ErrorKind::Gone, "Redis", "")),
         };
         let is_refused =
@@ -146,7 +150,7 @@ impl<'q> Courier<'q> {
             }
             return Some(lost);
         };
-        let is_forgotten = is_unreadable || host.unheard.lapses() != unsettled.go.lapses;
+        let is_forgotten = is_unreadable || host.unheard.lapses() != unsettled.flight.lapses;
         let went = unsettled.places.into_iter().map_while(|place| match place {
             Remnant::Settled(went) => Some(went),
             Remnant::Sent(_) if is_forgotten => Some(Went::Dropped("lost")),

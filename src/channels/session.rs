@@ -168,7 +168,7 @@ impl Keeper<'_> {
     async fn join(&self, names: &[RoomName]) -> Result<bool, LinkFailure> {
         if self.layer.is_core {
             self.host.memberships.lock().join(names);
-            return self.tell(self.joins(names)).await;
+            return self.tell(self.joins(names), names).await;
         }
         self.messages.subscribe(self.channels(names)).await?;
         Ok(true)
@@ -202,7 +202,10 @@ impl Keeper<'_> {
         if names.is_empty() {
             return Ok(false);
         }
-        if self.tell(leave(self.host, self.layer, &names)).await? {
+        if self
+            .tell(leave(self.host, self.layer, &names), &names)
+            .await?
+        {
             memberships.lock().left(&names);
         }
         Ok(true)
@@ -218,17 +221,25 @@ impl Keeper<'_> {
 
     /// Tells Redis of memberships. A group's key that is in use for something else does not end the session: the
     /// others go on. False if Redis has forgotten this session.
-    async fn tell(&self, command: RedisCommand) -> Result<bool, LinkFailure> {
+    async fn tell(&self, command: RedisCommand, names: &[RoomName]) -> Result<bool, LinkFailure> {
         let RedisValue::Array(said) = self.commands.send(command).await? else {
             self.renew(true).await?;
             return Ok(false);
         };
         let (foreign, fault) = wire::foreign(&said);
+        let mut first = None;
+        for name in wire::foreign_of(&said, names) {
+            first = first.or(Some(name));
+            self.host.memberships.lock().refuse(name);
+        }
         if let Some(fault) = fault
             && self.host.is_fault_due()
         {
+            let key = |name: &RoomName| self.layer.commands.keys().group(&format!("{name:?}"));
             tracing::warn!(
-                host = self.host.label,
+                host = self.host.name,
+                address = self.host.deployment.shown,
+                key = first.map(key),
                 reason = %fault,
                 "a group's key is in use for something else"
             );
@@ -282,7 +293,8 @@ impl Keeper<'_> {
         let (layer, unheard) = (self.layer, &self.host.unheard);
         if is_forgotten {
             tracing::info!(
-                host = self.host.label,
+                host = self.host.name,
+                address = self.host.deployment.shown,
                 "Redis has forgotten this node's groups; they are joined again"
             );
             unheard.lapse();

@@ -20,15 +20,15 @@ pub(super) enum Went {
 /// How long marks are kept beyond the time that a message may wait.
 pub(super) const KEPT: Duration = Duration::from_secs(60);
 
-/// What goes together.
-pub(super) struct Go {
+/// Messages that are sent to Django together.
+pub(super) struct CourierFlight {
     /// How often Redis had forgotten.
     pub(super) lapses: u64,
-    /// Where it has its marks. Those of the go before are heard, or given up.
+    /// Where it has its marks. Those of the flight before are heard, or given up.
     pub(super) marks: MarkKeys,
 }
 
-/// A message of a go, in the order of those that wait.
+/// A message of a flight, in the order of those that wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Remnant {
     /// This is known.
@@ -37,8 +37,8 @@ pub(super) enum Remnant {
     Sent(usize),
 }
 
-/// What is left of a go.
+/// What is left of a flight.
 pub(super) struct Unsettled {
-    pub(super) go: Go,
+    pub(super) flight: CourierFlight,
     pub(super) places: VecDeque<Remnant>,
 }

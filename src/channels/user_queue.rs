@@ -58,8 +58,8 @@ pub(super) struct UserQueue {
     pub(super) turned_away: Option<Mutex<Vec<Author>>>,
     /// The host that the next general message goes to, if it is there.
     pub(super) turn: AtomicUsize,
-    /// Goes so far: each leaves its marks under a name of its own.
-    pub(super) goes: AtomicU64,
+    /// Flights so far: each leaves its marks under a name of its own.
+    pub(super) flights: AtomicU64,
 }
 
 /// What was taken from the queue and is not dealt with. However that ends, it makes room again.
@@ -100,7 +100,7 @@ impl UserQueue {
             full: metrics.channels_dropped.get_or_create(&label).clone(),
             turned_away: config.channels.tell_full.then(Mutex::default),
             turn: AtomicUsize::new(0),
-            goes: AtomicU64::new(0),
+            flights: AtomicU64::new(0),
         }
     }
 
@@ -138,14 +138,14 @@ impl UserQueue {
         self.mailbox.len()
     }
 
-    /// The name of a go's marks.
-    pub(super) fn marks(&self, go: u64) -> String {
-        format!("sent.{}.{go}", self.label())
+    /// The name of the marks of a flight.
+    pub(super) fn marks(&self, flight: u64) -> String {
+        format!("sent.{}.{flight}", self.label())
     }
 
     /// Those that are left when nothing more is sent.
     pub(super) fn last_marks(&self) -> String {
-        self.marks(self.goes.load(Ordering::Relaxed))
+        self.marks(self.flights.load(Ordering::Relaxed))
     }
 
     pub(super) fn label(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! From a [`RedisCommand`] to its answer, and what the answers mean.
 
+use crate::name::RoomName;
 use crate::redis::RedisCommand;
 use crate::redis::client::{HandedOver, RedisClient, hand_over};
 use crate::redis::failure::{CommandError, ErrorKind};
@@ -89,6 +90,19 @@ pub(super) fn foreign(parts: &[RedisValue]) -> (u64, Option<CommandError>) {
         CommandError::new(ErrorKind::Refused, "Redis", &String::from_utf8_lossy(&text))
     });
     (number, fault)
+}
+
+/// Of which of these names the keys are something else, as [`foreign`] counts them.
+pub(super) fn foreign_of<'n>(
+    parts: &[RedisValue],
+    names: &'n [RoomName],
+) -> impl Iterator<Item = &'n RoomName> {
+    let places = parts.get(2).cloned().map(RedisValue::into_array);
+    let places = places.into_iter().flatten();
+    places.filter_map(|place| {
+        let place = usize::try_from(place.number()).ok()?;
+        names.get(place.checked_sub(1)?)
+    })
 }
 
 /// The name that a process of Redis has for itself, in the answer to INFO.

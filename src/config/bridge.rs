@@ -167,7 +167,7 @@ fn check_tls(bridge: &BridgeSettings, channels: &ChannelsSettings, found: &mut F
     ] {
         for (index, address) in addresses.into_iter().enumerate() {
             for option in &address.unused {
-                let key = format!("{key}[{}]", index + 1);
+                let key = format!("{key}[{index}]");
                 let what = format!("the option `{option}` is read over");
                 found.warn(key, what, "see bridge.command_timeout, or leave it out");
             }

@@ -51,7 +51,7 @@ pub(super) fn check(businesses: &[BusinessAssistant], is_on: bool, found: &mut F
     }
     let mut seen = BTreeSet::new();
     for (index, business) in businesses.iter().enumerate() {
-        let key = |field: &str| format!("{KEY}[{}].{field}", index + 1);
+        let key = |field: &str| format!("{KEY}[{index}].{field}");
         if !seen.insert(business.business_id) {
             let what = format!("{} is listed before", business.business_id);
             found.error(key("business_id"), what, "write each business once");

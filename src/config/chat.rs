@@ -118,7 +118,7 @@ pub(super) fn check(chat: &ChatSettings, limits: &LimitSettings, found: &mut Fin
 fn check_exists(exists: &[Exists], found: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (index, business) in exists.iter().enumerate() {
-        let key = format!("chat.exists[{}]", index + 1);
+        let key = format!("chat.exists[{index}]");
         if !seen.insert(business.business_id) {
             let what = format!("business {} is listed twice", business.business_id);
             found.error(&key, what, "put its sessions into one table");

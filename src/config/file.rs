@@ -144,7 +144,7 @@ fn read_key(
     layers.set(key, value.clone(), file.at(offset));
     let entries = spans.and_then(|spans| spans.get_ref().as_array());
     for (index, entry) in entries.into_iter().flatten().enumerate() {
-        let name = format!("{}[{}]", key.path, index + 1);
+        let name = format!("{}[{index}]", key.path);
         note_lines(file, name, entry.span().start, entry.get_ref(), layers);
     }
 }

@@ -14,7 +14,7 @@ use toml::Value;
 pub(super) struct Layers {
     pub(super) values: BTreeMap<&'static str, Value>,
     pub(super) sources: BTreeMap<&'static str, Source>,
-    /// Where an entry of a list of tables stands, and each of its fields: `routes[2]`, `routes[2].path`.
+    /// Where an entry of a list of tables stands, and each of its fields: `routes[1]`, `routes[1].path`.
     pub(super) entries: BTreeMap<String, Source>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,

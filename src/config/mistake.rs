@@ -10,7 +10,7 @@ use toml::Value;
 /// Why a value does not fit.
 #[derive(Debug)]
 pub(super) struct Mistake {
-    /// What follows the key's path: empty, or `[2].handler`.
+    /// What follows the key's path: empty, or `[1].handler`.
     pub(super) below: String,
     /// The entry of an array of tables, from 0.
     pub(super) index: usize,
@@ -39,8 +39,8 @@ impl Mistake {
     ) -> Self {
         let dot = if field.is_empty() { "" } else { "." };
         Self {
-            // People count entries from one.
-            below: format!("[{}]{dot}{field}", index + 1),
+            // As in the log, the metrics and the answers that name an entry.
+            below: format!("[{index}]{dot}{field}"),
             index,
             field: field.to_owned(),
             ..Self::new(what, fix)

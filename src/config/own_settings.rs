@@ -173,7 +173,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     // One that cannot be merged has been told with its value.
     let merged = config.of_routes().unwrap_or_default();
     for ((index, route), merged) in own.zip(merged) {
-        let in_route = |key: &str| format!("routes[{}].{key}", index + 1);
+        let in_route = |key: &str| format!("routes[{index}].{key}");
         for key in route.own_keys() {
             if !is_per_route(&key) {
                 let fix = format!("write {key} once, for all routes");

@@ -76,7 +76,7 @@ impl Route {
 pub(super) fn check(routes: &[Route], dialect: Dialect, found: &mut Findings) {
     let mut templates: Vec<(&str, PathTemplate)> = Vec::with_capacity(routes.len());
     for (index, Route { path, handler, .. }) in routes.iter().enumerate() {
-        let key = format!("routes[{}].path", index + 1);
+        let key = format!("routes[{index}].path");
         let template = match PathTemplate::parse(path, Some(*handler)) {
             Ok(template) => template,
             Err(TemplateFault { what, fix }) => {

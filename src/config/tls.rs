@@ -93,8 +93,7 @@ pub(super) fn check(tls: &TlsSettings, found: &mut Findings) {
     }
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (index, site) in tls.sites.iter().enumerate() {
-        let number = index + 1;
-        let key = format!("tls.sites[{number}].names");
+        let key = format!("tls.sites[{index}].names");
         if site.names.is_empty() {
             let fix = "write names = [\"chat.example.com\"]";
             found.error(
@@ -106,7 +105,7 @@ pub(super) fn check(tls: &TlsSettings, found: &mut Findings) {
         for name in &site.names {
             if let Some((what, fix)) = fault(name) {
                 found.error(&key, format!("{name:?} {what}"), fix);
-            } else if let Some(first) = names.insert(name.to_ascii_lowercase(), number) {
+            } else if let Some(first) = names.insert(name.to_ascii_lowercase(), index) {
                 let what = format!("{name:?} is a name of tls.sites[{first}] too");
                 found.error(&key, what, "leave it in one of them");
             }
@@ -155,12 +154,12 @@ mod tests {
             (&["tls.tickets=maybe"], "tls.tickets", "true"),
             (
                 &["tls.sites=[{names=[\"a.example\"]}]"],
-                "tls.sites[1]",
+                "tls.sites[0]",
                 "needs names, certificate, key",
             ),
             (
                 &["tls.sites=[{name=\"a.example\", certificate=\"a\", key=\"b\"}]"],
-                "tls.sites[1].name: unknown key",
+                "tls.sites[0].name: unknown key",
                 "did you mean `names`?",
             ),
         ] {
@@ -188,12 +187,12 @@ mod tests {
             ("[\"a b\"]", "is no name of a host"),
             (
                 "[\"a.example\", \"A.example\"]",
-                "\"A.example\" is a name of tls.sites[1] too",
+                "\"A.example\" is a name of tls.sites[0] too",
             ),
         ] {
             let text = said(&[&site(names)]);
             assert!(text.contains(what), "{names}: {text}");
-            assert!(text.contains("tls.sites[1].names: "), "{names}: {text}");
+            assert!(text.contains("tls.sites[0].names: "), "{names}: {text}");
         }
         let good =
             site("[\"a.example\", \"*.a.example\", \"xn--bcher-kva.example\", \"localhost\"]");

@@ -178,16 +178,16 @@ impl<T> HandedOver<T> {
 /// Is this server, so far as it tells us, one that may be published to?
 ///
 /// # Errors
-/// When it is a replica, or does not answer in time.
+/// When it is a replica or a Sentinel, or does not answer in time.
 pub(crate) async fn check_role(client: &dyn RedisClient) -> Result<(), LinkFailure> {
     match client.send(RedisCommand::new("ROLE", [])).await {
         Ok(role) => {
             let first = role.into_array().into_iter().next();
             let word = first.and_then(RedisValue::into_bytes);
-            if word.is_some_and(|word| word == "slave") {
-                Err(LinkFailure::Replica)
-            } else {
-                Ok(())
+            match word.as_deref() {
+                Some(b"slave") => Err(LinkFailure::Replica),
+                Some(b"sentinel") => Err(LinkFailure::Sentinel),
+                _ => Ok(()),
             }
         }
         Err(error) if error.is_about_connection() => Err(error.into()),

@@ -4,6 +4,7 @@ use super::client::{Connector, Purpose, RedisConnection};
 use super::error::Error;
 use super::failure::LinkFailure;
 use super::fred_client::FredConnector;
+use super::mismatch::Mismatch;
 use crate::config;
 use crate::config::redis::RedisAddress;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Deployment {
     connector: Arc<dyn Connector>,
+    /// What the address may be wrong about; `None` where there is no network.
+    mismatch: Option<Arc<Mismatch>>,
     pub(crate) is_cluster: bool,
     /// For people: no password.
     pub(crate) shown: String,
@@ -40,7 +43,11 @@ impl Deployment {
     /// When a file of certificates cannot be read.
     pub fn new(address: &RedisAddress, settings: &config::BridgeSettings) -> Result<Self, Error> {
         let connector = Arc::new(FredConnector::new(address, settings)?);
-        Ok(Self::over(connector, address, settings))
+        let mismatch = Mismatch::new(address, settings.command_timeout);
+        Ok(Self {
+            mismatch: mismatch.map(Arc::new),
+            ..Self::over(connector, address, settings)
+        })
     }
 
     /// What `connector` reaches, under the name of an address.
@@ -52,6 +59,7 @@ impl Deployment {
     ) -> Self {
         Self {
             connector,
+            mismatch: None,
             is_cluster: address.is_cluster(),
             shown: address.to_string(),
             prefix: match address.database {
@@ -59,6 +67,18 @@ impl Deployment {
                 // No prefix has a slash.
                 number => format!("{}/{number}", settings.prefix),
             },
+        }
+    }
+
+    async fn connect(&self, purpose: Purpose) -> Result<RedisConnection, LinkFailure> {
+        let connected = self.connector.connect(purpose).await;
+        match (&self.mismatch, connected) {
+            (Some(mismatch), Ok(connection)) => {
+                mismatch.connected();
+                Ok(connection)
+            }
+            (Some(mismatch), Err(failure)) => Err(mismatch.explain(failure).await),
+            (None, connected) => connected,
         }
     }
 
@@ -70,7 +90,7 @@ impl Deployment {
         &self,
         patience: Duration,
     ) -> Result<RedisConnection, LinkFailure> {
-        self.connector.connect(Purpose::Blocking(patience)).await
+        self.connect(Purpose::Blocking(patience)).await
     }
 
     /// A connected client for commands.
@@ -78,7 +98,7 @@ impl Deployment {
     /// # Errors
     /// When Redis is not there, does not answer in time, or does not let us in.
     pub async fn commander(&self) -> Result<RedisConnection, LinkFailure> {
-        self.connector.connect(Purpose::Commands).await
+        self.connect(Purpose::Commands).await
     }
 
     /// A connected client for subscriptions.
@@ -86,7 +106,7 @@ impl Deployment {
     /// # Errors
     /// As [`Deployment::commander`].
     pub async fn subscriber(&self) -> Result<RedisConnection, LinkFailure> {
-        self.connector.connect(Purpose::Messages).await
+        self.connect(Purpose::Messages).await
     }
 }
 

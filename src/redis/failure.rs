@@ -1,6 +1,6 @@
 //! Why Redis did not do what it was asked, and why the way over it is not there.
 
-use super::fault::{RedisFault, is_of_redis, judge};
+use super::fault::{RedisFault, is_of_redis, is_of_room, judge};
 use std::borrow::Cow;
 use std::io;
 
@@ -51,6 +51,16 @@ impl CommandError {
         self.kind == ErrorKind::Refused && is_of_redis(&self.details)
     }
 
+    /// Does no Sentinel know the service that it was asked for? In the client library's words.
+    pub(super) fn is_of_no_service(&self) -> bool {
+        self.details.starts_with("Missing primary address")
+    }
+
+    /// Has Redis said that a key holds what is none of ours?
+    pub(crate) fn is_about_key(&self) -> bool {
+        is_of_room(&self.details)
+    }
+
     /// Is something wrong with one room's keys alone?
     pub(crate) fn is_about_room(&self) -> bool {
         self.fault() == RedisFault::Room
@@ -64,11 +74,16 @@ impl std::fmt::Display for CommandError {
         let end = details.floor_char_boundary(160);
         let details = details.get(..end).unwrap_or_default();
         let details = details.replace(char::is_control, " ");
-        let label = self.label;
+        let (label, fix) = (self.label, fix(&self.details));
+        let details = match fix {
+            "" => details.as_str(),
+            _ => details.trim_end_matches([' ', '.']),
+        };
         match self.kind {
             ErrorKind::Timeout => f.write_str("no answer within bridge.command_timeout"),
-            ErrorKind::Transport => write!(f, "{label}: {details}{}", fix(&self.details)),
-            ErrorKind::Gone | ErrorKind::Refused => write!(f, "{label}: {details}"),
+            // The library's word for it says less than Redis' own.
+            _ if is_of_redis(&self.details) => write!(f, "{details}{fix}"),
+            _ => write!(f, "{label}: {details}{fix}"),
         }
     }
 }
@@ -96,6 +111,15 @@ pub enum LinkFailure {
     /// The server is a replica: what is published there reaches nobody else.
     #[error("it is a read-only replica")]
     Replica,
+    /// The server is a Sentinel, which carries nothing.
+    #[error("it is a Sentinel: write redis-sentinel://, and sentinelServiceName= behind the ?")]
+    Sentinel,
+    /// The server is one of a Cluster, and has a part of the keys.
+    #[error("it is a server of a Cluster: write redis-cluster:// (with TLS rediss-cluster://)")]
+    Cluster,
+    /// Something else is there than the address says.
+    #[error("{0}")]
+    Mismatch(Box<str>),
     /// A canary did not come back: what is published does not arrive.
     #[error("a canary did not come back within bridge.command_timeout")]
     Canary,
@@ -110,11 +134,19 @@ pub enum LinkFailure {
     Stopped,
 }
 
-/// What to do where certificates do not agree: rustls tells the cause alone.
+/// What to do where certificates do not agree, of which rustls tells the cause alone; or where another kind of server answers
+/// than was written.
 fn fix(details: &str) -> &'static str {
     const TRUST: &str =
         "; name the server's certificate, or its authority's, in bridge.ca_file or ssl_ca_certs";
-    const FIXES: [(&str, &str); 4] = [
+    const ALONE: &str = "; it is no Cluster: write redis:// (with TLS rediss://)";
+    const FIXES: [(&str, &str); 7] = [
+        ("cluster support disabled", ALONE),
+        ("unknown command 'CLUSTER'", ALONE),
+        (
+            "unknown command 'SENTINEL'",
+            "; it is no Sentinel: write redis:// (with TLS rediss://)",
+        ),
         ("CaUsedAsEndEntity", TRUST),
         ("UnknownIssuer", TRUST),
         (
@@ -126,6 +158,8 @@ fn fix(details: &str) -> &'static str {
             "; it asks who we are: set bridge.client_cert and bridge.client_key",
         ),
     ];
+    // Redis 6 quotes otherwise.
+    let details = details.replace('`', "'");
     let known = FIXES.iter().find(|(cause, _)| details.contains(cause));
     known.map_or("", |(_, fix)| fix)
 }
@@ -133,6 +167,45 @@ fn fix(details: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_redis_says_stands_alone_and_with_what_to_do() {
+        for (label, details, said) in [
+            (
+                "Unknown Error",
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                "OOM command not allowed when used memory > 'maxmemory'.",
+            ),
+            (
+                "Unknown Error",
+                "NOREPLICAS Not enough good replicas to write.",
+                "NOREPLICAS Not enough good replicas to write.",
+            ),
+            (
+                "Invalid Argument",
+                "WRONGTYPE Operation against a key",
+                "WRONGTYPE Operation against a key",
+            ),
+            (
+                "Config Error",
+                "ERR This instance has cluster support disabled",
+                "ERR This instance has cluster support disabled; it is no Cluster: write redis:// (with TLS rediss://)",
+            ),
+            (
+                "Sentinel Error",
+                "ERR unknown command `SENTINEL`, with args ",
+                "ERR unknown command `SENTINEL`, with args; it is no Sentinel: write redis:// (with TLS rediss://)",
+            ),
+            (
+                "Sentinel Error",
+                "Failed to connect.",
+                "Sentinel Error: Failed to connect.",
+            ),
+        ] {
+            let error = CommandError::new(ErrorKind::Refused, label, details);
+            assert_eq!(error.to_string(), said);
+        }
+    }
 
     #[test]
     fn an_error_of_the_system_is_said_in_its_words() {

@@ -67,6 +67,11 @@ pub(crate) fn is_of_redis(details: &str) -> bool {
     details.starts_with("ERR ") || known(details).is_some()
 }
 
+/// Does a key hold what is none of ours, by a code of Redis or of our functions?
+pub(crate) fn is_of_room(details: &str) -> bool {
+    known(details) == Some(RedisFault::Room)
+}
+
 /// Judges an error by the words of Redis.
 pub(crate) fn judge(details: &str) -> RedisFault {
     known(details).unwrap_or_else(|| {

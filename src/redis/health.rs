@@ -19,6 +19,12 @@ const LABELS: [&str; crate::config::bridge::LINKS_MAX] = ["0", "1", "2", "3", "4
 /// may be among them.
 const TRIES: usize = 2;
 
+/// The name of the Redis at a place of its list (`bridge.urls`, `channels.hosts`), for people: as the configuration's own
+/// errors count, and as the label of its metrics does.
+pub(crate) fn name(list: &str, index: usize) -> String {
+    format!("{list}[{index}]")
+}
+
 /// The label of the Redis at a place of its list.
 pub(crate) fn label(index: usize) -> &'static str {
     LABELS.get(index).copied().unwrap_or("more")
@@ -27,6 +33,8 @@ pub(crate) fn label(index: usize) -> &'static str {
 /// What is known of the way over one Redis.
 #[derive(Clone, Debug)]
 pub struct LinkReport {
+    /// Which one: `bridge.urls[0]`, `channels.hosts[0]`.
+    pub name: String,
     /// The address, without its password.
     pub address: String,
     /// Does a canary come back?
@@ -93,11 +101,12 @@ impl LinkHealth {
         }
     }
 
-    /// This Redis is up; how long it was not.
-    pub(crate) fn mark_up(&self) -> Duration {
+    /// This Redis is up; how long it was down, if it was said to be.
+    pub(crate) fn mark_up(&self) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = self.clock.now();
-        let down = now.since(state.since);
+        let was_down = !state.reason.is_empty();
+        let down = was_down.then(|| now.since(state.since));
         state.is_up = true;
         state.since = now;
         state.reason.clear();
@@ -157,13 +166,14 @@ impl LinkHealth {
     /// What is known, with what its owner knows.
     pub(crate) fn report<T>(
         &self,
-        deployment: &Deployment,
+        (name, deployment): (&str, &Deployment),
         rooms: &Subscriptions<T>,
         outbox: usize,
     ) -> LinkReport {
         let (rooms, confirmed) = rooms.counts();
         let state = self.state.lock();
         LinkReport {
+            name: name.to_owned(),
             address: deployment.shown.clone(),
             is_up: state.is_up,
             since: state.since,

@@ -5,7 +5,8 @@
 //! | A model, a webhook, a view that vets, says who somebody is or what was said before, embeddings, sessions in the site's Redis, the site behind the node: away and there by turns | one a second each, and one when it ends ([`FaultLines`]) |
 //! | A business whose questions open its breaker | one in `breaker_pause` |
 //! | What comes over Redis and is no envelope, or no message of the layer; a stream or a group's key that is refused; messages that do not reach Django | one a second each |
-//! | A Redis that comes and goes | one for each connection; the pause between two grows |
+//! | Nodes with other settings than this one | one when it begins and one when it ends, 3.5 s later at the earliest |
+//! | A Redis that comes and goes, or is a server of a Cluster | one for each connection; the pause between two grows |
 //! | An archive that cannot be read | one a second; of one of several Redis, or one record, one in ten |
 //! | A disk that takes nothing | one in ten seconds |
 //! | Documents that are not as they should be; vectors of another length | one a second |

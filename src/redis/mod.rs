@@ -8,6 +8,7 @@
 //! | `fred_client` | that, by fred |
 //! | `deployment` | one Redis, Sentinel or Cluster, and connections to it |
 //! | `failure` | why a command failed, and why the way is not there |
+//! | `mismatch` | what is wrong with an address, if something else is there |
 //! | `tls` | whom it trusts, and as whom it comes |
 //! | `fault` | whose fault an error of Redis is |
 //! | `health` | down or up, of every Redis |
@@ -32,6 +33,7 @@ pub(crate) mod fault;
 mod fred_client;
 pub(crate) mod health;
 pub(crate) mod log_limiter;
+pub(crate) mod mismatch;
 pub mod probe;
 mod randomness;
 pub(crate) mod rights;

@@ -6,8 +6,9 @@ use super::deployment::Deployment;
 use super::error::Error;
 use super::failure::{CommandError, LinkFailure};
 use super::fault::RedisFault;
-use super::rights;
+use super::mismatch::is_of_cluster;
 use super::value::RedisValue;
+use super::{health, rights};
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,6 +53,10 @@ pub struct RedisFacts {
     pub memory: Option<RedisMemory>,
     /// Who follows it, if that may be asked.
     pub replicas: Option<RedisReplicas>,
+    /// Does a file have what was answered for (`appendonly`), if that may be asked?
+    pub is_durable: Option<bool>,
+    /// Is it one of a Cluster, though its address says that it is alone?
+    pub is_of_cluster: bool,
     /// The middle one of some pings.
     pub ping: Duration,
     /// A message published and received again.
@@ -63,6 +68,8 @@ pub struct RedisFacts {
 /// One Redis of a list.
 #[derive(Debug)]
 pub struct Finding {
+    /// Which one: `bridge.urls[0]`, `channels.hosts[0]`.
+    pub name: String,
     /// The Redis' address, without the password.
     pub address: String,
     /// What it is like, or why the bridge could not work over it.
@@ -71,12 +78,12 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
+        let Self { name, address, .. } = self;
         match &self.facts {
             Ok(facts) => {
                 write!(
                     f,
-                    "{address}  version {}, {}, ping {:.2?}, canary {:.2?}",
+                    "{name}  {address}  version {}, {}, ping {:.2?}, canary {:.2?}",
                     facts.version, facts.role, facts.ping, facts.canary
                 )?;
                 if let Some(replicas) = facts.replicas.filter(RedisReplicas::are_meant) {
@@ -93,8 +100,15 @@ impl fmt::Display for Finding {
                 let lacks = facts.lacks.join(", ");
                 write!(f, "; not allowed, and done without: {lacks}")
             }
-            Err(reason) => write!(f, "{address}  FAILED: {reason}"),
+            Err(reason) => write!(f, "{name}  {address}  FAILED: {reason}"),
         }
+    }
+}
+
+impl Finding {
+    /// Which Redis it is, for a sentence.
+    pub(crate) fn who(&self) -> String {
+        format!("{} ({})", self.name, self.address)
     }
 }
 
@@ -124,16 +138,18 @@ pub(crate) fn block_on<T>(asked: impl Future<Output = T>) -> Result<T, Error> {
     Ok(runtime.block_on(asked))
 }
 
-/// Looks at each; `canary` sends one message through it, and says how long that took.
+/// Looks at each of a list; `canary` sends one message through it, and says how long that took.
 pub(crate) async fn look_at_all(
+    list: &str,
     deployments: &[Deployment],
     canary: impl AsyncFn(&Deployment, &RedisConnection) -> Result<Duration, LinkFailure>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for deployment in deployments {
+    for (place, deployment) in deployments.iter().enumerate() {
         let send = async |commands: &RedisConnection| canary(deployment, commands).await;
         let facts = look(deployment, send).await;
         findings.push(Finding {
+            name: health::name(list, place),
             address: deployment.shown.clone(),
             facts: facts.map_err(|failure| failure.to_string()),
         });
@@ -160,6 +176,8 @@ async fn look(
     let role = info_field(client, "replication", "role:").await;
     let memory = memory_of(client).await;
     let replicas = replicas_of(client).await;
+    let is_durable = info_field(client, "persistence", "aof_enabled:").await;
+    let is_of_cluster = !deployment.is_cluster && is_of_cluster(client).await?;
     let lacks = rights::HARMLESS.iter();
     let mut lacking = Vec::new();
     for (name, words) in lacks {
@@ -178,6 +196,8 @@ async fn look(
         role: role.unwrap_or_else(unknown),
         memory,
         replicas,
+        is_durable: is_durable.map(|enabled| enabled != "0"),
+        is_of_cluster,
         ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
         canary: canary(&commands).await?,
         lacks: lacking,

@@ -69,7 +69,7 @@ impl Sites {
         }
         let (mut exact, mut wild) = (HashMap::new(), HashMap::new());
         for (index, site) in settings.sites.iter().enumerate() {
-            let section = format!("tls.sites[{}]", index + 1);
+            let section = format!("tls.sites[{index}]");
             let certified = load(&section, &site.certificate, &site.key, &site.names)?;
             for name in &site.names {
                 let name = name.to_ascii_lowercase();

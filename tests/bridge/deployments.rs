@@ -39,7 +39,8 @@ fn rooms_spread_over_several_redis_and_one_may_fail_alone() {
     let (ann, bob) = &mut members[1];
     say(ann, "the other");
     expect(bob, "the other");
-    assert!(left.admin("/ready").text().contains("redis 0 is down"));
+    let reason = format!("bridge.urls[0] ({}) is down", redis[0].url());
+    assert!(left.admin("/ready").text().contains(&reason));
     assert_eq!(left.metric("supportal_bridge_up{link=\"0\"}"), 0.0);
     assert_eq!(left.metric("supportal_bridge_up{link=\"1\"}"), 1.0);
     redis[0].launch();

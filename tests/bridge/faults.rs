@@ -12,11 +12,11 @@ fn redis_may_come_after_the_nodes_r1() {
     until_down(&left);
     let ready = left.admin("/ready");
     assert_eq!(ready.status, 200);
-    assert!(
-        ready
-            .text()
-            .starts_with("ready, degraded: redis 0 is down: ")
+    let reason = format!(
+        "ready, degraded: bridge.urls[0] ({}) is down: ",
+        redis.url()
     );
+    assert!(ready.text().starts_with(&reason), "{}", ready.text());
     // Nobody waits for a Redis that is not there, and nothing within the node is lost.
     let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
     say(&mut ann, "alone");

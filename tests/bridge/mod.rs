@@ -20,6 +20,7 @@ mod streams_faults;
 mod streams_functions;
 mod streams_hostile;
 mod streams_refusals;
+mod told;
 
 use crate::support::{Client, Gateway, Redis, user, wait};
 use std::time::Duration;

@@ -25,12 +25,20 @@ fn a_node_whose_list_of_redis_is_another_is_named() {
     let one = node_at(&format!("{a},{b}"), &["bridge.node=one"]);
     until_up(&one);
     for (list, node, part) in [
-        (format!("{b},{a}"), "order", "number 2 of 2"),
-        (a.clone(), "short", "number 1 of 1"),
+        (
+            format!("{b},{a}"),
+            "order",
+            "] of 2 there, here it is bridge.urls[",
+        ),
+        (
+            a.clone(),
+            "short",
+            "this Redis is bridge.urls[0] of 1 there, here it is bridge.urls[0] of 2",
+        ),
         (
             format!("{a},{c}"),
             "third",
-            "another Redis stands at place 2",
+            "another Redis is bridge.urls[1] there",
         ),
     ] {
         let other = node_at(

@@ -135,7 +135,7 @@ fn a_group_is_left_although_redis_was_away_when_its_room_emptied() {
 fn a_node_that_ends_leaves_what_emptied_while_redis_was_away() {
     let settings = ["bridge.linger=0s", "bridge.reconnect_max=20ms"];
     let (redis, proxy, gateway) = node_behind_proxy(&settings);
-    // So many that they are not left in one go.
+    // So many that they are not left in one command.
     let clients: Vec<Client> = (0..300).map(|n| gateway.join(&n.to_string())).collect();
     let _stays = gateway.join("stays");
     proxy.set(Weather::Cut);

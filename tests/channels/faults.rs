@@ -66,7 +66,13 @@ fn a_group_whose_key_is_something_else_is_counted_and_the_others_are_joined_and_
     expect(&mut good, "hello");
     until_metric(&gateway, &foreign("group"), 10.0);
     let line = "a group's key is in use for something else";
-    assert_eq!(gateway.wait_log(line, 1).matches(line).count(), 1);
+    let log = gateway.wait_log(line, 1);
+    assert_eq!(log.matches(line).count(), 1);
+    let refused = log.lines().find(|text| text.contains(line));
+    let is_named = refused.is_some_and(|line| line.contains("\"key\":\"asgi:group:room "));
+    assert!(is_named, "{log}");
+    // The good one, and no other.
+    until_metric(&gateway, "supportal_channels_groups{state=\"joined\"}", 1.0);
     assert_eq!(gateway.metric(DOWN), 0.0);
     // All are left together.
     drop((bad, good));
@@ -125,8 +131,12 @@ fn marks_that_are_something_else_cost_no_message_and_none_is_said_to_be_lost() {
     let mut client = gateway.join("abc");
     let fences = redis.command(&["KEYS", "asgispecific.*joined*"]).texts();
     let (own, _) = fences[0].split_once('$').expect("a name of the node's own");
-    for go in 0..50 {
-        redis.command(&["SET", &format!("{own}$sent.worker.{go}"), "somebody else's"]);
+    for flight in 0..50 {
+        redis.command(&[
+            "SET",
+            &format!("{own}$sent.worker.{flight}"),
+            "somebody else's",
+        ]);
     }
     let sent = "supportal_channels_sent_total{to=\"worker\"}";
     for number in 0..20 {

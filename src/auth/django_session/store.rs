@@ -292,7 +292,13 @@ impl SessionStore {
         }
         match failure {
             Some(error) => {
-                tracing::warn!(error, "sessions cannot be looked for in the site's Redis");
+                let address = self.deployment.as_ref().map(|at| at.shown.as_str());
+                tracing::warn!(
+                    redis = "auth.django_session.redis[0]",
+                    address,
+                    error,
+                    "sessions cannot be looked for in the site's Redis"
+                );
             }
             None => tracing::info!("sessions are found in the site's Redis again"),
         }

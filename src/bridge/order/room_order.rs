@@ -54,7 +54,8 @@ pub(in crate::bridge) struct RoomOrder {
     follower: Follower,
     unconfirmed: Unconfirmed,
     /// What other nodes have said, by their own numbers: a failover may lose an entry that was heard, and its node, whose
-    /// answer was lost with it, appends it again. What is missing the offsets tell.
+    /// answer was lost with it, appends it again. What is missing in the stream its offsets tell, what never came to
+    /// it these numbers.
     origins: Origins,
     /// Subscribed in this session and caught up once: what is said here comes back.
     is_open: bool,
@@ -178,12 +179,15 @@ impl RoomOrder {
             };
             tally.received += 1;
             match self.follower.arrival(at, may_deliver) {
-                StreamStep::Next => self.take(envelope.head(), entry, context, ready, tally),
+                StreamStep::Next => {
+                    self.count_lost(tally);
+                    self.take(envelope.head(), entry, context, ready, tally);
+                }
                 StreamStep::Known => tally.known += 1,
                 StreamStep::Later => {}
             }
         }
-        tally.account = self.follower.take_account();
+        self.count_lost(tally);
         !self.follower.is_live() && !std::mem::replace(&mut self.is_queued, true)
     }
 
@@ -215,18 +219,20 @@ impl RoomOrder {
     ) -> Turned {
         let places: Vec<Position> = page.entries.iter().map(|entry| entry.at).collect();
         let turned = self.follower.turn(page.tail, page.before, &places);
+        self.count_lost(tally);
         for entry in &page.entries {
             tally.read += 1;
             let Ok(envelope) = Envelope::read(&entry.envelope) else {
                 tally.poison += 1;
+                self.origins.lose(1);
                 continue;
             };
             for message in envelope.entries() {
                 self.take(envelope.head(), message, context, ready, tally);
             }
         }
-        tally.account = self.follower.take_account();
         if turned == Turned::Live {
+            self.origins.settle();
             self.is_open = true;
             self.is_queued = false;
             if std::mem::take(&mut self.is_refused) {
@@ -243,6 +249,16 @@ impl RoomOrder {
         self.is_open = false;
         self.is_refused = true;
         self.is_queued = false;
+    }
+
+    /// What the follower has found out since the last time: before what arrived after that is taken.
+    fn count_lost(&mut self, tally: &mut HearTally) {
+        let found = self.follower.take_account();
+        if found != Account::default() {
+            let missed = self.origins.lose(found.missed);
+            tally.account.missed = tally.account.missed.saturating_add(missed);
+            tally.account.resets += found.resets;
+        }
     }
 
     fn take(
@@ -276,10 +292,14 @@ impl RoomOrder {
             }
         }
         if head.node != context.node {
-            let novelty = self.origins.message(head, number, context.now);
-            if novelty == Novelty::Duplicate {
-                tally.known += 1;
-                return;
+            match self.origins.message(head, number, context.now) {
+                Novelty::Duplicate => {
+                    tally.known += 1;
+                    return;
+                }
+                Novelty::Fresh { missed } => {
+                    tally.account.missed = tally.account.missed.saturating_add(missed);
+                }
             }
         }
         let left = Duration::from_millis(deadline.saturating_sub(context.wall));

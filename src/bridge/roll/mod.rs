@@ -21,6 +21,7 @@ use super::envelope::{NodeId, VERSION};
 use crate::clock::Millis;
 use crate::config::bridge::LINKS_MAX;
 use crate::config::{BridgeMode, BridgeSettings};
+use crate::redis::log_limiter::{FaultLines, LogLimiter};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -215,14 +216,26 @@ impl Roll {
         now: Millis,
         settled: Duration,
     ) -> Vec<String> {
+        self.judge(up_since, now, settled).1
+    }
+
+    /// Of how many nodes something does not agree, and what.
+    fn judge(
+        &mut self,
+        up_since: &[Option<Millis>],
+        now: Millis,
+        settled: Duration,
+    ) -> (usize, Vec<String>) {
         self.forget_gone(now);
         let mut found: Vec<String> = Vec::new();
+        let mut nodes = 0;
         for heard in self.nodes.values() {
-            let who = heard.card.who();
+            let (who, before) = (heard.card.who(), found.len());
             if let Some((at, text)) = &heard.fault
                 && is_fresh(Some(*at), now)
             {
                 found.push(format!("{who}: {text}"));
+                nodes += 1;
                 continue;
             }
             for (place, own) in up_since.iter().enumerate() {
@@ -231,12 +244,12 @@ impl Roll {
                 let their = heard.up_since.get(place).is_some_and(has_stood);
                 let at = heard.at.get(place).copied().flatten();
                 if has_stood(own) && their && !is_fresh(at, now) {
-                    let number = place + 1;
                     found.push(format!(
-                        "{who}: another Redis stands at place {number} of its bridge.urls"
+                        "{who}: another Redis is bridge.urls[{place}] there"
                     ));
                 }
             }
+            nodes += usize::from(found.len() > before);
         }
         found.sort();
         let more = found.len().saturating_sub(TOLD_MAX);
@@ -244,7 +257,7 @@ impl Roll {
         if more > 0 {
             found.push(format!("and {more} more of this kind"));
         }
-        found
+        (nodes, found)
     }
 
     /// How many nodes were heard.
@@ -274,6 +287,14 @@ pub(super) struct Company {
     roll: Mutex<Roll>,
     /// Since when each of our Redis is up.
     up_since: Mutex<[Option<Millis>; LINKS_MAX]>,
+    lines: Mutex<AgreementLines>,
+}
+
+/// What the log has been told of nodes with other settings, and when they were looked for.
+#[derive(Debug, Default)]
+struct AgreementLines {
+    faults: FaultLines<()>,
+    looks: LogLimiter,
 }
 
 impl Company {
@@ -283,6 +304,7 @@ impl Company {
             settings: settings.clone(),
             roll: Mutex::default(),
             up_since: Mutex::default(),
+            lines: Mutex::default(),
         }
     }
 
@@ -314,8 +336,38 @@ impl Company {
 
     /// See [`Roll::differences`].
     pub(super) fn differences(&self, now: Millis) -> Vec<String> {
+        self.judge(now).1
+    }
+
+    /// See [`Roll::judge`].
+    pub(super) fn judge(&self, now: Millis) -> (usize, Vec<String>) {
         let up_since = *self.up_since.lock();
-        self.roll.lock().differences(&up_since, now, FRESH)
+        self.roll.lock().judge(&up_since, now, FRESH)
+    }
+
+    /// What the log is to be told: of how many nodes something does not agree, and what, when that begins; that there is
+    /// none any more, when it ends. In between nothing, whoever differs; it ends [`FRESH`] after it began at the earliest, so
+    /// whoever may publish there makes two lines in that time at most. Looked at once a second, over whichever Redis.
+    pub(super) fn news(&self, now: Millis) -> Option<(usize, Vec<String>)> {
+        let mut lines = self.lines.lock();
+        if !lines.looks.is_due(now) {
+            return None;
+        }
+        let (nodes, told) = self.judge(now);
+        let up_since = *self.up_since.lock();
+        let mut up_since = up_since.iter().flatten();
+        // After an outage nobody has been heard yet.
+        let is_settled = up_since.any(|since| now.since(*since) >= FRESH);
+        if nodes == 0 && !is_settled {
+            return None;
+        }
+        let fault = (nodes > 0).then_some(());
+        lines.faults.is_due(fault, now).then_some((nodes, told))
+    }
+
+    /// Who this node is.
+    pub(super) fn node(&self) -> NodeId {
+        self.node
     }
 
     /// How many other nodes are heard.
@@ -353,11 +405,8 @@ fn fault(own: &Card, other: &Card) -> Option<String> {
     }
     ((other.place, other.places) != (own.place, own.places)).then(|| {
         format!(
-            "this Redis is number {} of {} in its bridge.urls, here it is number {} of {}",
-            other.place + 1,
-            other.places,
-            own.place + 1,
-            own.places
+            "this Redis is bridge.urls[{}] of {} there, here it is bridge.urls[{}] of {}",
+            other.place, other.places, own.place, own.places
         )
     })
 }

@@ -44,15 +44,24 @@ fn every_difference_names_the_node_and_what_differs() {
     for (theirs, part) in [
         (
             vec![(0, card(2, 2, 1)), (1, card(2, 2, 0))],
-            " of 2 in its bridge.urls",
+            "] of 2 there, here it is bridge.urls[",
         ),
-        (vec![(0, card(2, 1, 0))], "number 1 of 1"),
+        (
+            vec![(0, card(2, 1, 0))],
+            "is bridge.urls[0] of 1 there, here it is bridge.urls[0] of 2",
+        ),
         (
             vec![(0, card(2, 3, 0)), (1, card(2, 3, 1))],
-            " of 3 in its bridge.urls",
+            "] of 3 there, here it is bridge.urls[",
         ),
-        (vec![(0, card(2, 2, 0))], "another Redis stands at place 2"),
-        (vec![(1, card(2, 2, 1))], "another Redis stands at place 1"),
+        (
+            vec![(0, card(2, 2, 0))],
+            "another Redis is bridge.urls[1] there",
+        ),
+        (
+            vec![(1, card(2, 2, 1))],
+            "another Redis is bridge.urls[0] there",
+        ),
         (
             vec![(0, other(&|card| card.mode = "streams".to_owned()))],
             "\"streams\"",
@@ -149,4 +158,37 @@ fn nodes_in_another_mode_are_none_that_are_spoken_to() {
     let heard = |mode| roll.heard(mode, 0, Millis(9));
     assert_eq!(heard("pubsub"), HashSet::from([NodeId([2; 16])]));
     assert_eq!(heard("streams"), HashSet::from([NodeId([3; 16])]));
+}
+
+#[test]
+fn the_log_is_told_once_that_nodes_differ_and_once_that_they_do_not_whatever_comes_and_goes() {
+    let settings = BridgeSettings {
+        mode: BridgeMode::Streams,
+        urls: vec![crate::config::redis::RedisAddress::parse("redis://a").unwrap()],
+        ..BridgeSettings::default()
+    };
+    let company = Company::new(NodeId([1; 16]), &settings);
+    company.turned(0, Some(Millis(0)));
+    let mut told = Vec::new();
+    for tenth in 0..600_u64 {
+        let now = Millis(tenth * 100);
+        // In the first half minute one differs, and for a while another one; in the middle Redis is away for ten seconds.
+        let is_up = !(100..200).contains(&tenth);
+        if is_up && tenth % 10 == 0 && tenth < 300 {
+            company.hear(0, card(2, 1, 0).write().as_bytes(), now);
+            if tenth < 50 {
+                company.hear(0, card(3, 2, 1).write().as_bytes(), now);
+            }
+        }
+        match tenth {
+            100 => company.turned(0, None),
+            200 => company.turned(0, Some(now)),
+            _ => {}
+        }
+        if is_up && let Some((nodes, said)) = company.news(now) {
+            told.push((tenth, nodes, said.len()));
+        }
+    }
+    assert_eq!(told, [(0, 2, 2), (330, 0, 0)]);
+    assert_eq!(company.judge(Millis(60_000)).0, 0);
 }

@@ -246,7 +246,8 @@ impl Streams {
     fn refuse(&self, link: &RedisLink, name: &RoomName, error: &CommandError, count: u64) {
         count_all(&link.metrics.bridge_dropped, "cause", "refused", count);
         self.on_the_way.lock().refuse(name);
-        self.refused.add(name, error, link.clock.now());
+        let key = |name: &str| self.stream(name);
+        self.refused.add(link, (name, key), error);
     }
 
     /// Tells Redis how much of a room was seen here. What that means for the room is published, and heard here too. What is
@@ -279,7 +280,8 @@ impl Streams {
         });
         match told {
             Err(error) if error.is_about_room() => {
-                self.refused.add(name, &error, link.clock.now());
+                let key = |name: &str| self.stream(name);
+                self.refused.add(link, (name, key), &error);
                 Ok(())
             }
             told => told,

@@ -7,6 +7,7 @@
 //!
 //! Limits: `archive.bytes_max` and `archive.expiry` for each Redis; a page by its entries and bytes.
 
+use super::history::no_history;
 use super::kept::KeptEvent;
 use super::redis_streams::Streams;
 use crate::bridge::link::RedisLink;
@@ -110,7 +111,7 @@ impl Streams {
         }
         let answer = client.evaluate(read, vec![archive.key()], arguments).await;
         link.metrics.bridge_reads.inc();
-        let answer = answer.map_err(|error| NoHistory::Refused(error.to_string()))?;
+        let answer = answer.map_err(|error| no_history(&error))?;
         Ok(self.shard_page(&answer.into_array()))
     }
 

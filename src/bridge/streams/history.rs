@@ -8,6 +8,7 @@ use crate::bridge::order::Page;
 use crate::bridge::wall::wall_millis;
 use crate::broker::history::{Kept, KeptMessage, NoHistory};
 use crate::name::RoomName;
+use crate::redis::failure::CommandError;
 
 /// Most bytes of messages in one answer, and one message more.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -36,7 +37,7 @@ impl Streams {
             let answer = client.evaluate(hashes.read.clone(), keys.to_vec(), arguments);
             let answer = answer.await;
             link.metrics.bridge_reads.inc();
-            let older = Page::from(answer.map_err(|error| NoHistory::Refused(error.to_string()))?);
+            let older = Page::from(answer.map_err(|error| no_history(&error))?);
             let found = older.bytes();
             bytes += found;
             page.tail = page.tail.or(older.tail);
@@ -66,6 +67,16 @@ impl Streams {
             offset: tail.offset,
             messages,
         })
+    }
+}
+
+/// Why Redis has told nothing.
+pub(super) fn no_history(error: &CommandError) -> NoHistory {
+    let text = error.to_string();
+    match (error.was_answered(), error.is_about_key()) {
+        (true, true) => NoHistory::Foreign(text),
+        (true, false) => NoHistory::Refused(text),
+        (false, _) => NoHistory::Unanswered(text),
     }
 }
 

@@ -162,7 +162,8 @@ async fn read(
     let page = match answer {
         Ok(answer) => Page::from(answer),
         Err(error) if error.is_about_room() => {
-            streams.refused.add(name, &error, link.clock.now());
+            let key = |name: &str| streams.stream(name);
+            streams.refused.add(link, (name, key), &error);
             link.order(name.as_str(), RoomOrder::give_up);
             welcome(link, broker, name);
             return Ok(Turned::Live);

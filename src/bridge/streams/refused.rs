@@ -6,7 +6,7 @@
 //!
 //! Bound: rooms with members on this node, and those that were left within a second.
 
-use crate::clock::Millis;
+use crate::bridge::link::RedisLink;
 use crate::name::RoomName;
 use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
@@ -21,21 +21,28 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Redis refuses this room, for this reason.
-    pub(super) fn add(&self, name: &RoomName, error: &CommandError, now: Millis) {
+    /// Redis refuses this room, whose stream has this key, for this reason.
+    pub(super) fn add(
+        &self,
+        link: &RedisLink,
+        (name, key): (&RoomName, impl Fn(&str) -> String),
+        error: &CommandError,
+    ) {
         let is_news = self.rooms.lock().insert(name.clone());
         if !is_news {
             return;
         }
         // The name lets in whoever knows it: only who debugs sees it.
         tracing::debug!(
-            room = name.as_str(),
+            key = key(name.as_str()),
             tag = name.tag(),
             "Redis refuses a room's stream"
         );
-        if self.notices.lock().is_due(now) {
+        if self.notices.lock().is_due(link.clock.now()) {
             tracing::warn!(
-                room = name.tag(),
+                redis = link.name,
+                address = link.deployment.shown,
+                key = key(&format!("{name:?}")),
                 reason = %error,
                 "Redis refuses a room's stream: what is said there stays within each node"
             );

@@ -68,24 +68,24 @@ return missed
 
 /// `EVAL` of joining groups, and of renewing memberships: `KEYS` are a fence and the groups, `ARGV` the expiry, then a
 /// score and a member for each group. The reply is `FENCED` without the fence, and nothing is done; else the number of
-/// keys that are no groups, and what Redis says of one.
+/// keys that are no groups, what Redis says of one, and which of the groups they are, from 1.
 pub const JOIN: &str = "\
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 'FENCED'
 end
-local foreign, said = 0, ''
+local places, said = {}, ''
 for i = 2, #KEYS do
   local joined = redis.pcall('ZADD', KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1])
   if type(joined) == 'table' then
     if not string.find(joined.err, 'WRONGTYPE', 1, true) then
       return joined
     end
-    foreign, said = foreign + 1, joined.err
+    places[#places + 1], said = i - 1, joined.err
   else
     redis.call('EXPIRE', KEYS[i], ARGV[1])
   end
 end
-return {foreign, said}
+return {#places, said, places}
 ";
 
 /// `EVAL` of leaving groups: `KEYS` are a fence and the groups, `ARGV` a member for each. The reply is that of [`JOIN`].
@@ -93,17 +93,17 @@ pub const LEAVE: &str = "\
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 'FENCED'
 end
-local foreign, said = 0, ''
+local places, said = {}, ''
 for i = 2, #KEYS do
   local left = redis.pcall('ZREM', KEYS[i], ARGV[i - 1])
   if type(left) == 'table' then
     if not string.find(left.err, 'WRONGTYPE', 1, true) then
       return left
     end
-    foreign, said = foreign + 1, left.err
+    places[#places + 1], said = i - 1, left.err
   end
 end
-return {foreign, said}
+return {#places, said, places}
 ";
 
 /// `EVAL` of setting a session's fence anew: `KEYS` are the next session's fence, this one's, and what is there as long as

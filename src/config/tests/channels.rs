@@ -55,7 +55,7 @@ fn capacities_may_be_written_as_in_a_settings_file() {
     assert_refused(
         "no number",
         load_file(&text.replace("= 1", "= \"x\"")),
-        &["channel_capacity[1].capacity", "does not fit"],
+        &["channel_capacity[0].capacity", "does not fit"],
     );
     let set = ("SUPPORTAL_CHANNELS__CHANNEL_CAPACITY", "{ \"b*\" = 4 }");
     let loaded = load_environment(&[set]).unwrap();
@@ -103,7 +103,7 @@ fn no_document_and_no_mistake_shows_a_key_or_a_password() {
     let given = "[channels]\nhosts = [\"redis://a\", { hots = \"hunter2\" }]";
     let error = load_file(given).expect_err(given).to_string();
     assert!(
-        !error.contains("hunter2") && error.contains("hosts[2]: the address has the option `hots`"),
+        !error.contains("hunter2") && error.contains("hosts[1]: the address has the option `hots`"),
         "{error}"
     );
     for key in ["hosts", "symmetric_encryption_keys"] {

@@ -245,16 +245,16 @@ fn every_bad_address_of_a_list_is_named_by_its_place() {
     let error = load_file(file).expect_err(file).to_string();
     for part in [
         ":3",
-        "bridge.urls[2]: ",
+        "bridge.urls[1]: ",
         "no scheme",
-        "bridge.urls[3]: ",
+        "bridge.urls[2]: ",
         "port",
-        "bridge.urls[4]: ",
+        "bridge.urls[3]: ",
     ] {
         assert!(error.contains(part), "{part} in {error}");
     }
     assert!(
-        !error.contains("hunter2") && !error.contains("urls[1]"),
+        !error.contains("hunter2") && !error.contains("urls[0]"),
         "{error}"
     );
 }
@@ -265,7 +265,7 @@ fn options_of_redis_py_without_a_meaning_here_are_advised_on() {
     let loaded = load_sets(&["bridge.mode=pubsub", set]).unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     let warnings = warnings.concat();
-    for part in ["bridge.urls[1]", "`socket_timeout`", "`client_name`"] {
+    for part in ["bridge.urls[0]", "`socket_timeout`", "`client_name`"] {
         assert!(warnings.contains(part), "{warnings}");
     }
 }

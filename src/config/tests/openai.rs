@@ -36,9 +36,9 @@ fn what_a_model_cannot_be_asked_with_is_refused_with_key_and_fix() {
         (openai("retries = 99"), &["assistant.openai.retries: 99 is too large"]),
         (openai("first_token = \"0s\""), &["assistant.openai.first_token", "longer than zero"]),
         (openai(&format!("prompt = \"{}\"", "x".repeat(70_000))), &["assistant.openai.prompt: has 70000 bytes"]),
-        (business("model = \"\""), &["assistant.businesses[1].model", "is empty"]),
-        (business("temperature = 3"), &["assistant.businesses[1].temperature"]),
-        (business("[[assistant.businesses]]\nbusiness_id = 1"), &["assistant.businesses[2].business_id", "listed before"]),
+        (business("model = \"\""), &["assistant.businesses[0].model", "is empty"]),
+        (business("temperature = 3"), &["assistant.businesses[0].temperature"]),
+        (business("[[assistant.businesses]]\nbusiness_id = 1"), &["assistant.businesses[1].business_id", "listed before"]),
         (business("base_url = \"http://a\""), &["unknown key"]),
         ("[assistant]\ndebounce = \"5m\"".to_owned(), &["assistant.debounce", "is longer than"]),
     ];

@@ -143,7 +143,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         "[[routes]]\npath = \"/x/\"",
         &[
             ":1: ",
-            "routes[1]",
+            "routes[0]",
             "missing field `handler`",
             "needs path, handler",
         ],
@@ -152,7 +152,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         "[[routes]]\npath = \"/x/\"\nhandler = \"ehco\"",
         &[
             ":3: ",
-            "routes[1].handler",
+            "routes[0].handler",
             "\"ehco\" does not fit",
             "`echo`",
         ],
@@ -161,13 +161,13 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         "[[routes]]\npath = \"/x/\"\nhandler = \"echo\"\n[[routes]]\npaht = \"/y/\"",
         &[
             ":5: ",
-            "routes[2].paht: unknown key",
+            "routes[1].paht: unknown key",
             "did you mean `path`?",
         ],
     ),
     (
         "[[routes]]\npath = \"x/\"\nhandler = \"echo\"",
-        &["routes[1].path", "does not begin with `/`", "\"/x/\""],
+        &["routes[0].path", "does not begin with `/`", "\"/x/\""],
     ),
     (
         "[[routes]]\npath = \"/x y/\"\nhandler = \"echo\"",
@@ -191,7 +191,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     ),
     (
         "[[routes]]\npath = \"/x/\"\nhandler = \"echo\"\n[[routes]]\npath = \"/x/\"\nhandler = \"echo\"",
-        &["routes[2].path", "same paths as an earlier"],
+        &["routes[1].path", "same paths as an earlier"],
     ),
     (
         "[chat]\ntext_bytes_max = 100000",
@@ -203,7 +203,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     ),
     (
         "[chat]\ndialect = \"django\"\n[[chat.exists]]\nbusiness_id = \"x\"",
-        &[":4: ", "chat.exists[1].business_id", "\"x\" does not fit"],
+        &[":4: ", "chat.exists[0].business_id", "\"x\" does not fit"],
     ),
     (
         "[chat]\ndialect = \"django\"\nexists = [{business_id = 1}, {business_id = 1}]",
@@ -389,7 +389,7 @@ fn a_bad_set_is_refused_with_key_and_fix() {
         ("chat.welcome=on", &["\"on\" is neither true nor false"]),
         (
             "routes=[{path=\"/x/\"}]",
-            &["--set: routes[1]: missing field `handler`"],
+            &["--set: routes[0]: missing field `handler`"],
         ),
         ("=5", &["unknown key"]),
     ];

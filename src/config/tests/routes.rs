@@ -53,44 +53,44 @@ fn a_wrong_setting_of_a_route_is_refused_at_its_line_with_a_fix() {
         (
             "queue.capasity = 5",
             &[
-                "routes[1].queue.capasity: unknown key",
+                "routes[0].queue.capasity: unknown key",
                 "did you mean `capacity`?",
             ][..],
         ),
         (
             "queue = 5",
-            &["routes[1].queue: 5 is not a table", "queue.<key>"],
+            &["routes[0].queue: 5 is not a table", "queue.<key>"],
         ),
         (
             "queue.capacity = \"many\"",
-            &["routes[1].queue.capacity", "not a whole number"],
+            &["routes[0].queue.capacity", "not a whole number"],
         ),
         (
             "queue.capacity = 0",
-            &["routes[1].queue.capacity: 0 is too small", "at least 1"],
+            &["routes[0].queue.capacity: 0 is too small", "at least 1"],
         ),
-        ("queue.expiry = \"1us\"", &["routes[1].queue.expiry"]),
+        ("queue.expiry = \"1us\"", &["routes[0].queue.expiry"]),
         (
             "queue.overflow = \"drop\"",
-            &["routes[1].queue.overflow", "is not a choice"],
+            &["routes[0].queue.overflow", "is not a choice"],
         ),
         (
             "limits.connections = 5",
             &[
-                "routes[1].limits.connections: no route has this of its own",
+                "routes[0].limits.connections: no route has this of its own",
                 "for all routes",
             ],
         ),
         (
             "limits.message_bytes = 1000000",
             &[
-                "routes[1].queue.bytes_max",
+                "routes[0].queue.bytes_max",
                 "too small for the event of the longest message",
             ],
         ),
         (
             "broker.mailbox_bytes = 5",
-            &["routes[1].broker: unknown key"],
+            &["routes[0].broker: unknown key"],
         ),
     ] {
         let text = format!("{RELAY}{line}\n");
@@ -100,7 +100,7 @@ fn a_wrong_setting_of_a_route_is_refused_at_its_line_with_a_fix() {
     assert_refused(
         "two keys",
         load_file(&text),
-        &[":5: ", "routes[1].limits.refusals"],
+        &[":5: ", "routes[0].limits.refusals"],
     );
 }
 
@@ -125,7 +125,7 @@ fn a_route_that_no_node_would_start_with_is_refused_at_its_own_line() {
     for (earlier, path) in overlaps {
         let text = two((earlier, "relay"), (path, "relay"));
         let told = format!(
-            "routes[2].path: {path:?} matches the same paths as an earlier route, {earlier:?}"
+            "routes[1].path: {path:?} matches the same paths as an earlier route, {earlier:?}"
         );
         assert_refused(path, load_file(&text), &[":6: ", &told]);
     }
@@ -153,7 +153,7 @@ fn a_route_that_no_node_would_start_with_is_refused_at_its_own_line() {
         ),
     ] {
         let text = two(PLAIN, (path, handler));
-        assert_refused(path, load_file(&text), &[":6: routes[2].path: ", told]);
+        assert_refused(path, load_file(&text), &[":6: routes[1].path: ", told]);
     }
     for (one, other) in [
         (("/a/{a:int}/", "relay"), ("/a/{b:uuid}/", "relay")),
@@ -173,7 +173,7 @@ fn routes_of_a_flag_that_win_over_a_file_are_not_told_at_its_lines() {
         ..Loader::default()
     };
     let told = loader.load().expect_err("a double slash").to_string();
-    assert!(told.starts_with("--set: routes[1].path: "), "{told}");
+    assert!(told.starts_with("--set: routes[0].path: "), "{told}");
 }
 
 #[test]
@@ -183,6 +183,6 @@ fn a_chat_of_dialect_django_has_the_path_of_the_package() {
     };
     load_file(&route(CHAT_PATH)).expect("legal");
     let path = "/ws/other/{business_id}/{session_id}/";
-    let told = ["routes[1].path", path, CHAT_PATH];
+    let told = ["routes[0].path", path, CHAT_PATH];
     assert_refused(path, load_file(&route(path)), &told);
 }

@@ -205,7 +205,7 @@ fn what_browsers_would_not_take_is_warned_of() {
         }],
         ..settings("main")
     };
-    let text = "tls.sites[1].certificate: is not for \"else.example\", a name of this site";
+    let text = "tls.sites[0].certificate: is not for \"else.example\", a name of this site";
     assert_eq!(said(&foreign), text);
 }
 

@@ -154,7 +154,7 @@ impl ShardFeed {
         count(&self.metrics.archive_failures, "kind", UNANSWERED);
         if self.unanswered.lock().is_due(self.clock.now()) {
             tracing::warn!(
-                redis = shard,
+                redis = format!("bridge.urls[{shard}]"),
                 %fault,
                 "a Redis is left out of the archive's answer; what it has comes once it answers"
             );
