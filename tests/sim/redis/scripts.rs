@@ -362,11 +362,8 @@ pub(super) fn read(
     let found = if arguments.len() == 2 {
         store.newest(stream, usize::MAX)?
     } else if is_other {
-        store.range(
-            stream,
-            (oldest_of_other(store, stream, setting(3))?, true),
-            usize::MAX,
-        )?
+        let from = oldest_of_other(store, stream, setting(3))?;
+        store.range(stream, (from, true), usize::MAX)?
     } else {
         store.range(stream, ((setting(3), setting(4)), false), usize::MAX)?
     };
