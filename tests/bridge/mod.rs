@@ -19,6 +19,7 @@ mod streams_deployments;
 mod streams_failover;
 mod streams_faults;
 mod streams_functions;
+mod streams_hostile;
 mod streams_refusals;
 mod told;
 

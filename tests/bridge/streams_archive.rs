@@ -107,13 +107,13 @@ fn every_node_gives_what_all_said_once_and_each_room_in_its_order() {
         );
     }
     let mut last = lines.last().expect("a line").clone();
-    for name in ["cursor", "epoch", "at"] {
+    for name in ["cursor", "epoch", "at", "accepted"] {
         assert!(!last[name].take().is_null(), "{name}");
     }
     let expected = json!({
         "cursor": null, "room": "chat_2_nobody", "business_id": 2, "session_id": "nobody", "epoch": null, "offset": 1,
         "id": "order-17", "author": null, "sender": "assistant", "message": "for later", "meta": {"order": 17},
-        "origin": "api", "at": null,
+        "origin": "api", "at": null, "accepted": null,
     });
     assert_eq!(last, expected);
 }

@@ -9,6 +9,7 @@ use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::Reply;
 
 const GAPS: &str = "supportal_bridge_gaps_total";
+const TOKEN: &str = "token-of-the-tests-0123456789";
 const STREAM: &str = "supportal:stream:{chat_1_abc}";
 
 /// A master, and a replica that follows it through a proxy.
@@ -221,4 +222,52 @@ fn what_was_heard_and_lost_with_its_answer_is_sent_again_and_shown_once() {
     });
     assert_eq!(right.metric(GAPS), 0.0);
     no_place_names_two(&before, &pair.entries());
+}
+
+/// Says it in room `abc` by the room's name.
+#[track_caller]
+fn publish(node: &Gateway, text: &str) {
+    let body = format!(r#"{{"room": "chat_1_abc", "message": "{text}"}}"#);
+    let request = format!(
+        "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = node.exchange(request.as_bytes()).expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn what_was_said_by_a_rooms_name_and_lost_is_counted_by_whoever_missed_it() {
+    let mut pair = Pair::start();
+    let proxy = Proxy::start(pair.master.address());
+    let token = format!("api.token={TOKEN}");
+    // Nobody is in the room there.
+    let left = stream_node_at(&pair.master.url(), &[SHORT, &token]);
+    let right = stream_node_at(&proxy.url(), &[SHORT]);
+    until_up(&left);
+    until_up(&right);
+    let mut bob = right.join("abc");
+    for number in 0..10 {
+        publish(&left, &number.to_string());
+    }
+    listen(&mut bob, 0..10);
+    pair.fall_behind(10);
+    proxy.set(Weather::Cut);
+    until_down(&right);
+    for number in 10..13 {
+        publish(&left, &number.to_string());
+    }
+    wait::until("Redis to have answered for them", RECOVERY, || {
+        pair.entries().len() == 13 && left.metric("supportal_bridge_outbox") == 0.0
+    });
+    pair.fail_over();
+    proxy.set(Weather::Fair);
+    until_up(&left);
+    until_up(&right);
+    until_metric(&right, GAPS, 3.0);
+    publish(&left, "13");
+    listen(&mut bob, 13..14);
+    assert_eq!(right.metric(GAPS), 3.0, "once");
+    assert_eq!(left.metric(GAPS), 0.0, "nobody was there");
 }

@@ -90,14 +90,14 @@ impl Model {
         self.asked.try_iter().collect()
     }
 
-    /// Waits until it is asked for an answer.
+    /// Waits until it is asked for an answer; the question.
     #[track_caller]
-    pub(super) fn until_asked(&self) {
+    pub(super) fn until_asked(&self) -> Value {
         loop {
             let request = self.asked.recv_timeout(super::PATIENCE);
             let request = request.expect("the model to be asked");
             if request["path"] == "/v1/chat/completions" {
-                return;
+                return request;
             }
         }
     }

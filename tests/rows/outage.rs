@@ -2,6 +2,7 @@
 
 use super::model::Model;
 use super::*;
+use crate::support::proxy::{Proxy, Weather};
 use crate::support::redis::{Blow, Reply};
 use crate::support::wait;
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,7 +15,19 @@ struct Asking {
     worker: Heard,
     gateway: Gateway,
     ann: Client,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
+}
+
+/// Settings of a node that asks over the layer of this Redis.
+fn asked_over(redis: &Redis) -> Vec<String> {
+    let hosts = format!("channels.hosts=[\"{}\"]", redis.url());
+    let settings = [
+        "channels.enabled=true",
+        "channels.send_to=supportal",
+        "channels.send=[\"user\", \"system\"]",
+        &hosts,
+    ];
+    settings.map(str::to_owned).to_vec()
 }
 
 impl Asking {
@@ -27,16 +40,26 @@ impl Asking {
     /// The same at this site, which has the session.
     #[track_caller]
     fn start_at(worker: &[&str], site: PackageSite) -> Self {
-        let redis = Redis::start(&[]);
         let folder = tempfile::tempdir().expect("a folder");
-        let hosts = format!("channels.hosts=[\"{}\"]", redis.url());
-        let settings = [
-            "channels.enabled=true",
-            "channels.send_to=supportal",
-            "channels.send=[\"user\", \"system\"]",
-            &hosts,
-        ];
-        let gateway = keeping(&folder, &settings);
+        let gateway = |redis: &Redis| {
+            let settings = asked_over(redis);
+            keeping(
+                &folder,
+                &settings.iter().map(String::as_str).collect::<Vec<_>>(),
+            )
+        };
+        let asking = Self::over(worker, site, gateway);
+        Self {
+            _folder: Some(folder),
+            ..asking
+        }
+    }
+
+    /// The same at a node of this kind.
+    #[track_caller]
+    fn over(worker: &[&str], site: PackageSite, gateway: impl FnOnce(&Redis) -> Gateway) -> Self {
+        let redis = Redis::start(&[]);
+        let gateway = gateway(&redis);
         let mut site = site.beside(&gateway);
         let model = Model::waiting_beside(&mut site);
         site.join_layer(&redis);
@@ -53,7 +76,7 @@ impl Asking {
             worker,
             gateway,
             ann,
-            _folder: folder,
+            _folder: None,
         }
     }
 
@@ -173,6 +196,53 @@ fn a_question_does_not_wait_for_an_archive_that_has_ended_and_the_log_says_so_on
     asking.worker.until_says(behind);
     let more: Vec<_> = asking.worker.lines.try_iter().collect();
     assert!(!more.iter().any(|line| line.contains(behind)), "{more:?}");
+}
+
+#[test]
+fn a_question_finds_its_row_where_redis_keeps_the_archive_by_a_clock_of_its_own() {
+    const LONG: Duration = Duration::from_secs(20);
+    let mut site = PackageSite::new(None, &["abc"]);
+    site.gateway["ARCHIVE_WAIT"] = LONG.as_secs().into();
+    let mut way = None;
+    let kept_in_redis = |redis: &Redis| {
+        // Redis puts the time on what it keeps: that at which it was there.
+        let proxy = way.insert(Proxy::start(redis.address()));
+        proxy.set(Weather::Far);
+        let url = format!("bridge.urls={}", proxy.url());
+        let token = format!("api.token={TOKEN}");
+        let kept = [
+            "chat.dialect=django",
+            "bridge.mode=streams",
+            "archive.mode=streams",
+            &url,
+            &token,
+        ];
+        let settings = asked_over(redis);
+        let settings = settings.iter().map(String::as_str).chain(kept);
+        Gateway::start(&settings.collect::<Vec<_>>())
+    };
+    let mut asking = Asking::over(&["supportal_worker"], site, kept_in_redis);
+    asking.site.manage(&["supportal_archive", "--once"]);
+    let mut asked = Value::Null;
+    // The same words twice: each has a row of its own.
+    for question in ["and now?", "and then?", "and then?"] {
+        asking.model.answer();
+        asking.expect_answer();
+        asking.ask(question, 0);
+        let watch = wait::Watch::start();
+        asking.site.manage(&["supportal_archive", "--once"]);
+        asked = asking.model.until_asked();
+        assert!(watch.elapsed() < LONG / 2, "{:?}", watch.elapsed());
+    }
+    let messages = asked["asked"]["messages"].as_array().expect("messages");
+    let of_user = messages.iter().filter(|one| one["role"] == "user");
+    let texts: Vec<&str> = of_user
+        .map(|one| one["content"].as_str().expect("a text"))
+        .collect();
+    assert_eq!(texts, ["hello", "and now?", "and then?", "and then?"]);
+    let lines: Vec<_> = asking.worker.lines.try_iter().collect();
+    let is_behind = |line: &String| line.contains("the archive is behind");
+    assert!(!lines.iter().any(is_behind), "{lines:?}");
 }
 
 #[test]

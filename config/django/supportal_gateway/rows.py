@@ -146,7 +146,7 @@ def row(event, sessions):
         raise NoRow("no such session of this business")
     if event["sender"] not in TYPES:
         raise NoRow(f"no message type for sender {event['sender']}")
-    known = {key: event[key] for key in ("epoch", "offset", "id", "author", "meta") if event.get(key) is not None}
+    known = {key: event[key] for key in ("epoch", "offset", "id", "author", "meta", "accepted") if event.get(key) is not None}
     return ChatMessage(
         session=session, message_type=TYPES[event["sender"]].value, content=event["message"],
         created_at=accepted_at(event["at"]), metadata={"gateway": known},

@@ -33,6 +33,8 @@ TURNS = 10  # as many rows as the package reads
 APOLOGY = "sorry, I encountered an error processing your message"
 SEND_SECONDS = 60  # for so long an answer is tried to be sent: as long as the layer keeps a message
 AWAY_SECONDS = 60  # after a wait to no avail nothing waits for the archive: it has ended, or has parked the question
+CLOCKS_APART = datetime.timedelta(minutes=1)  # of a Redis that keeps the archive and is behind the node, at most
+NEAR = 500  # so many rows behind that are looked through for the question's own
 REJOIN_SECONDS = 3  # after Redis is back the nodes are in their groups again; they need two seconds
 
 NOBODY = "supportal.nobody"  # a group without members
@@ -159,29 +161,44 @@ class Archive:
     def __init__(self):
         self.away_until = time.monotonic()
 
-    def wait(self, own):
-        """Until this query finds the question's row: the archive stores in order. Not where none has ever been begun."""
+    def wait(self, find):
+        """What finds the question's row, once it does: the archive stores in order. Not where none has ever been begun."""
         until = time.monotonic() + setting("ARCHIVE_WAIT")
-        while not own.exists():
+        while not (own := find()):
             if time.monotonic() < self.away_until or not setting("ARCHIVE_WAIT") or not is_archive_begun():
-                return
+                return None
             if time.monotonic() > until:
                 self.away_until = time.monotonic() + AWAY_SECONDS
                 log.warning("the archive is behind: answers may lack what was said last; is supportal_archive running?")
             time.sleep(0.05)
+        return own
 
 
 archive = Archive()
+
+
+def own_time(said, accepted, until):
+    """The time of the question's row, if it is there. A row of an archive in Redis has the time of Redis, and says beside it when
+    the node had accepted it."""
+    own, near = None, said.filter(message_type="USER", created_at__gte=accepted - CLOCKS_APART).order_by("created_at")
+    for at, metadata in near.values_list("created_at", "metadata")[:NEAR]:
+        known = metadata.get("gateway") if isinstance(metadata, dict) else None
+        told = known.get("accepted") if isinstance(known, dict) else None
+        if accepted <= (accepted_at(told) if told else at) <= until:
+            own = at
+    return own
 
 
 def turns(session, event):
     """What the package would have sent along: the last rows until this message, whose own row may be missing."""
     accepted, asked = accepted_at(event["timestamp"]), str(event["message"])
     until = accepted + datetime.timedelta(milliseconds=1 if accepted.microsecond else 1000)  # a guide's time has no fraction
-    said = ChatMessage.objects.filter(session=session, created_at__lte=until)
-    archive.wait(said.filter(message_type="USER", created_at__gte=accepted))
+    said = ChatMessage.objects.filter(session=session)
+    own = archive.wait(lambda: own_time(said, accepted, until))
+    own = own or until
+    said = said.filter(created_at__lte=own if own < accepted else max(own, until))
     rows = [(row.message_type, row.content, row.created_at) for row in reversed(said.order_by("-created_at")[:TURNS])]
-    if not any(kind == "USER" and text == asked and at >= accepted for kind, text, at in rows):
+    if not any(kind == "USER" and text == asked and at >= min(accepted, own) for kind, text, at in rows):
         rows = [*rows, ("USER", asked, accepted)][-TURNS:]
     roles = {"USER": "user", "ASSISTANT": "assistant"}
     return [{"role": roles[kind], "content": text} for kind, text, _ in rows if kind in roles]

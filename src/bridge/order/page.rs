@@ -20,6 +20,12 @@ const PLACE_BYTES: usize = 24;
 /// Epochs before that of the newest entry, at most: what `append.lua` keeps.
 const BEFORE_MAX: usize = 8;
 
+/// The functions count up to there: no node has written more.
+const COUNTED_MAX: u64 = 8_999_999_999_999_999;
+
+/// The last epoch that the appending function believes a node to have seen, and room for those that go on behind it.
+const EPOCH_MAX: u64 = 8_000_001_000_000_000;
+
 /// Messages appended in one step, as all nodes hear of them.
 #[derive(Debug)]
 pub struct Announcement<'a> {
@@ -39,17 +45,18 @@ impl<'a> Announcement<'a> {
             .split_at_checked(PLACE_BYTES)
             .ok_or(EnvelopeFault::Cut)?;
         let mut numbers = place.as_chunks::<8>().0.iter().copied();
-        let mut number = || {
-            numbers
-                .next()
-                .map(u64::from_be_bytes)
-                .ok_or(EnvelopeFault::Cut)
+        let mut number = |most| {
+            let number = numbers.next().map(u64::from_be_bytes);
+            let number = number.ok_or(EnvelopeFault::Cut)?;
+            (number <= most)
+                .then_some(number)
+                .ok_or(EnvelopeFault::Number)
         };
         Ok(Self {
             first: Position {
-                epoch: number()?,
-                millis: number()?,
-                offset: number()?,
+                epoch: number(EPOCH_MAX)?,
+                millis: number(COUNTED_MAX)?,
+                offset: number(COUNTED_MAX)?,
             },
             envelope: Envelope::read(envelope)?,
         })
@@ -126,7 +133,7 @@ impl Page {
 fn position(epoch: u64, id: &[u8]) -> Option<Position> {
     let dash = id.iter().position(|&byte| byte == b'-')?;
     Some(Position {
-        epoch,
+        epoch: Some(epoch).filter(|epoch| *epoch <= EPOCH_MAX)?,
         millis: number(id.get(..dash)?)?,
         offset: number(id.get(dash + 1..)?)?,
     })
@@ -138,7 +145,8 @@ fn numbers(text: &[u8]) -> impl Iterator<Item = Option<u64>> {
 }
 
 fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let number: u64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (number <= COUNTED_MAX).then_some(number)
 }
 
 #[cfg(test)]
@@ -187,6 +195,40 @@ mod tests {
         assert_eq!(page.before, []);
         assert_eq!(Page::from(RedisValue::Array(Vec::new())).tail, None);
         assert_eq!(Page::from(RedisValue::Nil).tail, None);
+    }
+
+    #[test]
+    fn a_place_beyond_what_the_functions_count_is_poison_wherever_it_stands() {
+        let head = [
+            &[crate::bridge::envelope::VERSION][..],
+            &[0; HEAD_BYTES - 1],
+        ]
+        .concat();
+        let announced =
+            |place: [u64; 3]| [place.map(u64::to_be_bytes).concat(), head.clone()].concat();
+        let (last, most) = (EPOCH_MAX, COUNTED_MAX);
+        assert!(Announcement::read(&announced([last, most, most])).is_ok());
+        for place in [
+            [last + 1, 1, 1],
+            [1, most + 1, 1],
+            [1, 1, most + 1],
+            [u64::MAX; 3],
+        ] {
+            let bytes = announced(place);
+            let read = Announcement::read(&bytes);
+            assert_eq!(read.err(), Some(EnvelopeFault::Number), "{place:?}");
+        }
+        for (epoch, millis, offset, is_read) in [
+            (last, most, most, true),
+            (last + 1, 1, 1, false),
+            (1, most + 1, 1, false),
+            (1, 1, most + 1, false),
+        ] {
+            let (epoch, id) = (epoch.to_string(), format!("{millis}-{offset}"));
+            let answer = ["7", "20-9", "0", "0", "0", &epoch, &id, "head", "a"];
+            let page = Page::from(RedisValue::Array(answer.map(text).to_vec()));
+            assert_eq!(page.entries.len(), usize::from(is_read), "{epoch} {id}");
+        }
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub(in crate::bridge) struct HearTally {
     pub(in crate::bridge) account: Account,
 }
 
+/// One read of one room's stream, by its number on this link.
+pub(in crate::bridge) type ReadTicket = u64;
+
 /// One room.
 #[derive(Debug)]
 pub(in crate::bridge) struct RoomOrder {
@@ -60,6 +63,8 @@ pub(in crate::bridge) struct RoomOrder {
     is_refused: bool,
     /// A read is under way or in the queue.
     pub(in crate::bridge) is_queued: bool,
+    /// The read that is under way: a page that this room of the name did not ask for is not taken in.
+    asked: Option<ReadTicket>,
     /// Somebody looks at how long its own publications wait.
     pub(in crate::bridge) is_watched: bool,
 }
@@ -74,6 +79,7 @@ impl RoomOrder {
             is_open: false,
             is_refused: false,
             is_queued: false,
+            asked: None,
             is_watched: false,
         }
     }
@@ -82,6 +88,7 @@ impl RoomOrder {
     pub(in crate::bridge) fn close(&mut self) {
         self.is_open = false;
         self.is_queued = false;
+        self.asked = None;
         self.follower.close();
     }
 
@@ -189,12 +196,25 @@ impl RoomOrder {
         !self.follower.is_live() && !std::mem::replace(&mut self.is_queued, true)
     }
 
-    /// What to read next.
-    pub(in crate::bridge) fn request(&mut self) -> Option<Position> {
-        self.follower.request()
+    /// What to read next, by a read with a ticket of its own; `None` if nothing is to be read, or is being read.
+    pub(in crate::bridge) fn request(&mut self, ticket: ReadTicket) -> Option<Option<Position>> {
+        if !self.is_queued || self.asked.is_some() {
+            return None;
+        }
+        self.asked = Some(ticket);
+        Some(self.follower.request())
     }
 
-    /// Takes a page in; as [`RoomOrder::hear`].
+    /// The read has ended; false if it was not this room's, which may have been left and entered again meanwhile.
+    pub(in crate::bridge) fn answered(&mut self, ticket: ReadTicket) -> bool {
+        let is_own = self.asked == Some(ticket);
+        if is_own {
+            self.asked = None;
+        }
+        is_own
+    }
+
+    /// Takes a page in that was [`answered`](RoomOrder::answered); as [`RoomOrder::hear`].
     pub(in crate::bridge) fn turn(
         &mut self,
         page: &Page,
@@ -300,5 +320,33 @@ impl RoomOrder {
             deadline: context.now + left.min(context.expiry),
             event: None,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> RoomOrder {
+        RoomOrder::new(Arc::new(UnconfirmedLoad::new(8, 1 << 10)))
+    }
+
+    #[test]
+    fn a_page_is_taken_in_by_the_room_that_asked_and_one_read_is_under_way() {
+        let mut order = order();
+        assert_eq!(order.request(1), None, "nothing is to be read");
+        assert!(order.doubt());
+        assert_eq!(order.request(2), Some(None));
+        assert_eq!(order.request(3), None, "one is under way");
+        // The room is left and entered again, while its first life's read is under way and stands in the queue.
+        let mut next = self::order();
+        assert!(next.doubt());
+        assert!(!next.answered(2), "of the life before");
+        assert_eq!(next.request(4), Some(None));
+        assert!(!next.answered(2));
+        assert!(next.answered(4) && !next.answered(4));
+        assert_eq!(next.request(5), Some(None), "and on");
+        next.close();
+        assert!(!next.answered(5), "of the session before");
     }
 }

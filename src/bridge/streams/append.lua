@@ -199,7 +199,9 @@ local function make_rare()
     local from, keep, removed = '-', nil, 0
     local is_over, most = held > bytes_max, 1048576 + 2 * added_bytes
     while is_over do
-      for _, entry in ipairs(call('XRANGE', room.stream, from, '+', 'COUNT', piece)) do
+      local entries = call('XRANGE', room.stream, from, '+', 'COUNT', piece)
+      is_over = #entries > 0
+      for _, entry in ipairs(entries) do
         keep, from = entry[1], '(' .. entry[1]
         is_over = held > bytes_max and keep ~= newest and removed < most
         if not is_over then
@@ -240,7 +242,8 @@ local function make_rare()
   -- been for longest; the next look is when there are twice as many as are left.
   function rare.forget_origins(room, there)
     local sweep = match(call('HGET', room.origins, 'sweep') or '', '^(%d+) %d+$')
-    if there <= math.min(digits(sweep) or 64, 1024) then
+    -- So many have no nodes: they are somebody else's, and to look through them would take Redis long.
+    if there <= math.min(digits(sweep) or 64, 1024) or there > 8192 then
       return
     end
     local ours = { tail = true, sweep = true, said = true }
@@ -298,10 +301,29 @@ if has_archive then
   archived_now = function()
     return added > 0
   end
+  local function put(id, room, record)
+    return try('XADD', archive, id, 'a', archive_life, 'b', whole(weight), 'r', room.stream, 'e', room.epoch_text,
+      'o', whole(room.offset), 't', whole(room.said), 'j', record)
+  end
   archive_entry = function(room, record)
     number, weight, added = number + 1, weight + weigh(#room.stream + #record), added + 1
-    call('XADD', archive, whole(archived) .. '-' .. whole(number), 'a', archive_life, 'b', whole(weight),
-      'r', room.stream, 'e', room.epoch_text, 'o', whole(room.offset), 't', whole(room.said), 'j', record)
+    local id = whole(archived) .. '-' .. whole(number)
+    local put_at = put(id, room, record)
+    if type(put_at) == 'table' then
+      -- Somebody has removed its newest entries, and they were later than it is now: this one goes behind them or, where
+      -- no others are left, to an archive that begins anew.
+      if newest then
+        id = '*'
+      else
+        call('PEXPIRE', archive, -1)
+      end
+      put_at = put(id, room, record)
+      if type(put_at) == 'table' then
+        error(put_at)
+      end
+      local at, counted = match(put_at, '^(%d+)-(%d+)$')
+      archived, number = tonumber(at), tonumber(counted)
+    end
     room.said, room.has_said = room.said + 1, true
   end
   -- The oldest go that are too old, and then until the rest is within the bytes; never the newest. Redis does nothing
@@ -318,7 +340,9 @@ if has_archive then
     -- Mostly the oldest stays.
     local from, keep, is_over, removed, piece = '-', last, true, 0, 1
     while is_over do
-      for _, entry in ipairs(call('XRANGE', archive, from, '+', 'COUNT', piece)) do
+      local entries = call('XRANGE', archive, from, '+', 'COUNT', piece)
+      is_over = #entries > 0
+      for _, entry in ipairs(entries) do
         keep, from = entry[1], '(' .. entry[1]
         local bytes = weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
         local up_to = entry[2][4] and #entry[2][4] < 16 and digits(entry[2][4]) or 0
@@ -421,6 +445,11 @@ local function add(room, head, from, messages, has_ids, answer)
         added = try('XADD', room.stream, 'MAXLEN', '=', capacity, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
         room.length = capacity - 1
       else
+        added = try('XADD', room.stream, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
+      end
+      if type(added) == 'table' and room.length == 0 and match(added.err, 'equal or smaller') then
+        -- Somebody has removed all entries, of which the last was later than it is now.
+        call('PEXPIRE', room.stream, -1)
         added = try('XADD', room.stream, entry, 'e', epoch, 'h', head, 'm', message, 'b', sum)
       end
       if type(added) == 'table' and added.err then
@@ -543,10 +572,10 @@ while key <= last_key do
   key = key + (has_ids and 3 or 2)
   index = index + 6 + messages * (2 + (has_archive and 1 or 0) + (has_ids and 1 or 0))
 end
--- What was seen, if it is a number that we count.
+-- What was seen, if it is a number that we count, and far enough from the last one for epochs to go on behind it.
 local function seen(text)
   local number = tonumber(text)
-  return number and number >= 0 and number < highest and number or 0
+  return number and number >= 0 and number <= 8000000000000000 and number or 0
 end
 local answers = {}
 for _, one in ipairs(calls) do

@@ -3,7 +3,7 @@
 //!
 //! What Redis refuses for a room alone is counted and done with; the others of the call go through.
 
-use super::kept::record;
+use super::kept::{StreamArchive, record};
 use super::redis_streams::Streams;
 use super::scripts::{append_arguments, room_arguments};
 use crate::bridge::envelope::{EnvelopeHead, EnvelopeWriter};
@@ -35,6 +35,8 @@ pub(in crate::bridge) struct RoomAppend {
     count: u64,
     /// The number of the last one.
     last: u64,
+    /// That of one on its way in front of these.
+    behind: Option<u64>,
 }
 
 /// Who says something in a command.
@@ -50,6 +52,8 @@ pub(in crate::bridge) struct SentCommand {
 /// A call that is being made up.
 struct AppendCall {
     keys: Vec<String>,
+    /// Behind those of the rooms.
+    archive_key: Option<String>,
     arguments: Vec<Bytes>,
     rooms: RoomAppends,
     entries: usize,
@@ -65,12 +69,14 @@ impl AppendCall {
 }
 
 impl Streams {
-    fn call(&self, link: &RedisLink) -> AppendCall {
+    fn call(&self, link: &RedisLink, archive: Option<&StreamArchive>) -> AppendCall {
         let life = self.life.lock().clone();
-        let archive = self.archive.as_ref().map(|archive| archive.arguments());
+        let archive_key = archive.map(StreamArchive::key);
+        let archive = archive.map(StreamArchive::arguments);
         let (deployment, node) = (&link.deployment, link.node.0);
         AppendCall {
             keys: Vec::new(),
+            archive_key,
             arguments: append_arguments(deployment, self.keeps, node, life, archive),
             rooms: Vec::new(),
             entries: 0,
@@ -86,13 +92,14 @@ impl Streams {
         parcels: Vec<RoomBatch>,
     ) -> Vec<SentCommand> {
         let is_cluster = link.deployment.is_cluster;
-        let (mut sent, mut call) = (Vec::new(), self.call(link));
+        let archive = self.archive.as_ref();
+        let (mut sent, mut call) = (Vec::new(), self.call(link, archive));
         for parcel in parcels {
             let (head, pieces) = parcel.pieces();
             let mut pieces = pieces.into_iter().peekable();
             while pieces.peek().is_some() {
                 if call.is_full(is_cluster) {
-                    let full = std::mem::replace(&mut call, self.call(link));
+                    let full = std::mem::replace(&mut call, self.call(link, archive));
                     sent.push(self.send(client, full));
                 }
                 self.add(link, &mut call, (&parcel.room, &head), &mut pieces);
@@ -115,10 +122,10 @@ impl Streams {
         let name = room.name().as_str();
         call.keys.extend([self.stream(name), self.origins(name)]);
         let seen = link.order(name, |order| order.seen()).flatten();
+        let seen = seen.max(self.spoken.lock().seen(name));
         let place = call.arguments.len();
-        let behind = self.on_the_way.lock().get(name).copied();
         call.arguments
-            .extend(room_arguments(head.clone(), seen, false, behind, 0));
+            .extend(room_arguments(head.clone(), seen, false, None, 0));
         let (mut count, mut last) = (0, 0);
         while call.entries < CALL_ENTRIES && call.bytes < CALL_BYTES {
             let Some(piece) = pieces.next() else {
@@ -136,25 +143,28 @@ impl Streams {
             call.arguments.extend([number, piece.message]);
             call.arguments.extend(kept);
         }
-        if let Some(messages) = call.arguments.get_mut(place + 5) {
-            *messages = Bytes::from(count.to_string());
+        let behind = self.on_the_way.lock().leave(room.name(), last);
+        if let Some([before, messages]) = call.arguments.get_mut(place + 4..place + 6) {
+            *before = behind.map_or_else(Bytes::new, |number| number.to_string().into());
+            *messages = count.to_string().into();
         }
-        self.on_the_way.lock().insert(room.name().clone(), last);
         call.rooms.push(RoomAppend {
             room: Arc::clone(room),
             count,
             last,
+            behind,
         });
     }
 
     fn send(&self, client: &dyn RedisClient, call: AppendCall) -> SentCommand {
         let AppendCall {
             mut keys,
+            archive_key,
             arguments,
             rooms,
             ..
         } = call;
-        keys.extend(self.archive.as_ref().map(|archive| archive.key()));
+        keys.extend(archive_key);
         let hash = self.hashes().map(|hashes| hashes.append);
         SentCommand {
             answer: client.evaluate(hash.unwrap_or_default(), keys, arguments),
@@ -172,12 +182,20 @@ impl Streams {
         rooms: &RoomAppends,
         answered: Result<RedisValue, CommandError>,
     ) -> Result<(), CommandError> {
+        let settled = self.settle_rooms(link, rooms, answered);
+        let mut on_the_way = self.on_the_way.lock();
         for RoomAppend { room, last, .. } in rooms {
-            let mut on_the_way = self.on_the_way.lock();
-            if on_the_way.get(room.name()) == Some(last) {
-                on_the_way.remove(room.name());
-            }
+            on_the_way.settle(room.name(), *last);
         }
+        settled
+    }
+
+    fn settle_rooms(
+        &self,
+        link: &RedisLink,
+        rooms: &RoomAppends,
+        answered: Result<RedisValue, CommandError>,
+    ) -> Result<(), CommandError> {
         let answers = match answered.map(RedisValue::into_array) {
             Ok(answers) if answers.len() == rooms.len() => answers,
             Ok(_) => return Err(strange()),
@@ -190,19 +208,36 @@ impl Streams {
             Err(error) => return Err(error),
         };
         let mut failure = Ok(());
-        for (RoomAppend { room, count, .. }, answer) in rooms.iter().zip(answers) {
+        for (said, answer) in rooms.iter().zip(answers) {
+            let RoomAppend {
+                room,
+                count,
+                behind,
+                ..
+            } = said;
             match read(answer) {
                 Ok((appended, newest)) => {
                     link.metrics.bridge_appended.inc_by(appended);
                     let repeated = count.saturating_sub(appended);
                     link.metrics.bridge_repeated.inc_by(repeated);
                     let name = room.name().as_str();
-                    link.order(name, |order| order.appended(newest, appended));
+                    let known = link.order(name, |order| order.appended(newest, appended));
+                    if known.is_none() && newest.0 > 0 {
+                        let now = link.clock.now();
+                        self.spoken.lock().add(room.name(), newest, now);
+                    }
                 }
                 Err(error) if error.is_about_room() => {
                     self.refuse(link, room.name(), &error, *count);
                 }
-                Err(error) => failure = Err(error),
+                Err(error) => {
+                    let is_done = |behind| self.on_the_way.lock().is_refused(room.name(), behind);
+                    if is_behind(&error) && behind.is_some_and(is_done) {
+                        self.refuse(link, room.name(), &error, *count);
+                    } else {
+                        failure = Err(error);
+                    }
+                }
             }
         }
         failure
@@ -210,14 +245,16 @@ impl Streams {
 
     fn refuse(&self, link: &RedisLink, name: &RoomName, error: &CommandError, count: u64) {
         count_all(&link.metrics.bridge_dropped, "cause", "refused", count);
+        self.on_the_way.lock().refuse(name);
         let key = |name: &str| self.stream(name);
         self.refused.add(link, (name, key), error);
     }
 
-    /// Tells Redis how much of a room was seen here. What that means for the room is published, and heard here too.
+    /// Tells Redis how much of a room was seen here. What that means for the room is published, and heard here too. What is
+    /// wrong with the room's keys is of the room alone, and what is wrong with the archive of none: nothing is said.
     ///
     /// # Errors
-    /// When Redis does not answer in time, or refuses it.
+    /// When Redis does not answer in time, or refuses it for more than the room.
     pub(super) async fn tell(
         &self,
         link: &RedisLink,
@@ -225,9 +262,9 @@ impl Streams {
         name: &RoomName,
         seen: SeenPlace,
     ) -> Result<(), CommandError> {
-        let mut call = self.call(link);
-        let name = name.as_str();
-        call.keys.extend([self.stream(name), self.origins(name)]);
+        let mut call = self.call(link, None);
+        let keys = [self.stream(name.as_str()), self.origins(name.as_str())];
+        call.keys.extend(keys);
         let head = EnvelopeHead {
             node: link.node,
             epoch: 0,
@@ -236,9 +273,19 @@ impl Streams {
         let head = EnvelopeWriter::new(&head, 0).finish();
         let arguments = room_arguments(head, Some(seen), false, None, 0);
         call.arguments.extend(arguments);
-        let answer = self.send(client, call).answer.await?;
-        let room = answer.into_array().into_iter().next();
-        room.and_then(fault_of).map_or(Ok(()), Err)
+        let answer = self.send(client, call).answer.await;
+        let told = answer.and_then(|answer| {
+            let room = answer.into_array().into_iter().next();
+            room.and_then(fault_of).map_or(Ok(()), Err)
+        });
+        match told {
+            Err(error) if error.is_about_room() => {
+                let key = |name: &str| self.stream(name);
+                self.refused.add(link, (name, key), &error);
+                Ok(())
+            }
+            told => told,
+        }
     }
 }
 
@@ -252,6 +299,11 @@ fn read(answer: RedisValue) -> Result<(u64, SeenPlace), CommandError> {
         }
         fault => Err(fault_of(fault).unwrap_or_else(strange)),
     }
+}
+
+/// Is that in front of it missing, and nothing else wrong?
+fn is_behind(error: &CommandError) -> bool {
+    error.to_string().contains("BEHIND what was not appended")
 }
 
 /// What is wrong with a room, if that is the answer.

@@ -84,6 +84,10 @@ pub struct KeptEvent {
     pub meta: Option<String>,
     /// `gateway`, `api` or `django`.
     pub origin: String,
+    /// When the node accepted it, by the node's clock, in microseconds since 1970; the entry's own time is of Redis' clock.
+    /// Not in the first records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<u64>,
 }
 
 impl std::fmt::Debug for KeptEvent {
@@ -119,6 +123,7 @@ impl KeptEvent {
                     .map_or(EventOrigin::default(), |details| details.origin)
                     .as_str(),
             ),
+            accepted: Some(event.moment.total_micros()),
         }
     }
 

@@ -34,7 +34,9 @@
 //! | `kept` | its key and bounds, and the record of an event |
 //! | `reads` | gaps, and `/history` |
 //! | `recall` | who waits, and for how long |
+//! | `on_the_way` | what is appended and not answered |
 //! | `refused` | rooms whose keys are somebody else's |
+//! | `spoken` | what this node said in rooms without members |
 //!
 //! Limits: what waits by `bridge.outbox_capacity` and `bridge.outbox_bytes`; gaps being read by
 //! `reads::READS` pages of 256 KiB and a message; a stream by `history.capacity`,
@@ -48,11 +50,13 @@ mod archive;
 mod canary;
 mod history;
 mod kept;
+mod on_the_way;
 pub(super) mod reads;
 mod recall;
 mod redis_streams;
 mod refused;
 pub(super) mod scripts;
+mod spoken;
 
 pub(super) use appends::{RoomAppends, SentCommand};
 pub use archive::{ShardPage, ShardPlace};

@@ -17,6 +17,10 @@ local at, last_number = string.match(newest and newest[1] or '0-0', '^(%d+)-(%d+
 if newest and (newest[2][1] ~= 'e' or not digits(newest[2][2]) or not digits(at) or not digits(last_number)) then
   return redis.error_reply('FOREIGN entry ' .. newest[1] .. ' is none of a gateway')
 end
+-- No node lets one become as long: it is somebody else's, and to look through it would take Redis long.
+if newest and redis.call('XLEN', stream) > 16384 then
+  return redis.error_reply('FOREIGN stream of more entries than a gateway keeps')
+end
 -- As append.lua packs it.
 local kept = redis.call('HMGET', KEYS[2], 'tail', 'before')
 local answer, known, offset = nil, nil, nil
@@ -82,8 +86,12 @@ elseif ARGV[3] == 'before' then
 elseif ARGV[3] == answer[1] then
   from = '(' .. ARGV[4] .. '-' .. ARGV[5]
 else
-  -- Another epoch, perhaps of another Redis, whose clock may be behind.
-  from, skips = string.format('%.0f-0', math.max(0, tonumber(ARGV[4]) - 60000)), tonumber(ARGV[5])
+  -- Another epoch, perhaps of another Redis, whose clock may be behind; by so much that nothing is as new, if it is.
+  skips = tonumber(ARGV[5])
+  local millis = tonumber(ARGV[4]) - 60000
+  if tonumber(at) >= millis then
+    from = string.format('%.0f-0', math.max(0, millis))
+  end
 end
 local entries, bytes, piece, looked = 0, 0, 4, 0
 -- In pieces, as large as what was found so far lets expect: what is not answered is not to be held either.

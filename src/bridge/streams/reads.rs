@@ -13,6 +13,7 @@ use crate::redis::failure::LinkFailure;
 use crate::redis::wait_budget::LOOK_EVERY;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::JoinSet;
 
 /// Rooms that are read from one Redis at the same time. A round trip each, so that ten thousand
@@ -130,12 +131,20 @@ async fn read(
         tokio::time::sleep(LOOK_EVERY).await;
         return Ok(Turned::More);
     }
-    let request = link.order(name.as_str(), |order| {
-        order.is_queued.then(|| order.request())
-    });
-    // Given up meanwhile, or subscribed anew: then it is queued again.
-    let Some(Some(after)) = request else {
-        return Ok(Turned::Live);
+    let ticket = streams.tickets.fetch_add(1, Relaxed);
+    let request = link.order(name.as_str(), |order| order.request(ticket));
+    let after = match request {
+        Some(Some(after)) => after,
+        // Given up meanwhile, or subscribed anew: then it is queued again. Or left and entered: then it was queued twice.
+        Some(None) => return Ok(Turned::Live),
+        // Nobody is there.
+        None => {
+            let spoken = streams.spoken.lock().seen(name.as_str());
+            if let Some(seen) = spoken {
+                streams.tell(link, client, name, seen).await?;
+            }
+            return Ok(Turned::Live);
+        }
     };
     let hash = streams.hashes().map(|hashes| hashes.read);
     let keys = vec![
@@ -146,6 +155,10 @@ async fn read(
         .evaluate(hash.unwrap_or_default(), keys, read_arguments(after))
         .await;
     link.metrics.bridge_reads.inc();
+    let is_own = link.order(name.as_str(), |order| order.answered(ticket));
+    if is_own != Some(true) && answer.is_ok() {
+        return Ok(Turned::Live);
+    }
     let page = match answer {
         Ok(answer) => Page::from(answer),
         Err(error) if error.is_about_room() || error.is_about_slot() => {

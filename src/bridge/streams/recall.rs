@@ -96,6 +96,10 @@ impl Streams {
             order.close();
             false
         });
+        // Another Redis may lack what was said there.
+        for name in self.spoken.lock().recent(link.clock.now()) {
+            self.queue_read(name);
+        }
     }
 
     /// The node goes down: what is said from here on is delivered at once.

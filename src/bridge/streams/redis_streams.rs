@@ -1,8 +1,10 @@
 //! What a link has in mode `streams` beside the rest: names, functions, and what waits.
 
 use super::kept::StreamArchive;
+use super::on_the_way::OnTheWay;
 use super::refused::Refused;
 use super::scripts::{self, Keeps};
+use super::spoken::SpokenRooms;
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::unconfirmed::UnconfirmedLoad;
 use crate::bridge::order::{self, Announcement, HearContext, HearTally, Placed, RoomOrder};
@@ -19,7 +21,7 @@ use crate::redis::client::RedisClient;
 use crate::redis::failure::LinkFailure;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -57,8 +59,9 @@ pub(in crate::bridge) struct Streams {
     pub(super) hashes: Mutex<Option<Hashes>>,
     /// Which Redis a session's appends go to: another one may lack what was said to it. Empty: the function asks.
     pub(super) life: Mutex<Bytes>,
-    /// The last number of each room that is appended and not answered.
-    pub(super) on_the_way: Mutex<HashMap<RoomName, u64>>,
+    pub(super) on_the_way: Mutex<OnTheWay>,
+    /// What was appended where no order of a room knows of it.
+    pub(super) spoken: Mutex<SpokenRooms>,
     /// Redis answers appends in time.
     pub(super) is_answering: AtomicBool,
     /// The node goes down: nothing waits any longer.
@@ -68,6 +71,8 @@ pub(in crate::bridge) struct Streams {
     /// Rooms to be read, each once.
     pub(super) to_read: Mutex<VecDeque<RoomName>>,
     pub(super) to_read_filled: Notify,
+    /// The next read's.
+    pub(super) tickets: AtomicU64,
     /// Rooms with own publications that wait, each once.
     pub(super) waiting: Mutex<Vec<RoomName>>,
     pub(super) refused: Arc<Refused>,
@@ -91,11 +96,13 @@ impl Streams {
             hashes: Mutex::default(),
             life: Mutex::default(),
             on_the_way: Mutex::default(),
+            spoken: Mutex::default(),
             is_answering: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             unanswered_since: AtomicU64::new(u64::MAX),
             to_read: Mutex::default(),
             to_read_filled: Notify::new(),
+            tickets: AtomicU64::new(0),
             waiting: Mutex::default(),
             refused: Arc::default(),
             reader: Mutex::default(),

@@ -2,6 +2,7 @@
 //! be, and beside those of the version before, which is still at work while nodes are replaced one by one.
 
 mod by_hand;
+mod poison;
 
 use crate::support::redis::Reply;
 use by_hand::{APPEND, At, Functions, HEAD, OLD_READ, READ, Said, at, key, list, number};

@@ -2,7 +2,7 @@
 //! `src/bridge/streams/`; `real.rs` holds them to a real Redis. Neither ids nor an archive are in them.
 
 use super::places::{Before, Room, befores, leading, place, tail_text, words};
-use super::store::{Refusal, Store};
+use super::store::{Id, Refusal, Store};
 use super::weights::{HIGHEST, bound, number, weigh};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -22,6 +22,12 @@ const SILENT: u64 = 600_000;
 
 /// Offsets of an epoch that there can be.
 const OFFSETS: u64 = (1 << 48) - 1;
+
+/// No node has seen more: epochs go on behind it.
+const SEEN_MAX: u64 = 8_000_000_000_000_000;
+
+/// Entries of a stream that may be ours.
+const ENTRIES_MAX: usize = 16_384;
 
 /// Arguments in front of the rooms.
 const SETTINGS: usize = 10;
@@ -100,11 +106,16 @@ pub(super) fn append(
     let mut at = SETTINGS;
     for keys in keys.chunks_exact(2) {
         let number_at = |place: usize| number(&arguments[place]).unwrap_or_default();
+        let seen_at = |place: usize| {
+            Some(number_at(place))
+                .filter(|seen| *seen <= SEEN_MAX)
+                .unwrap_or_default()
+        };
         let messages = 2 * number_at(at + 5) as usize;
         let call = Call {
             keys,
             head: &arguments[at],
-            seen: (number_at(at + 1), number_at(at + 2)),
+            seen: (seen_at(at + 1), seen_at(at + 2)),
             behind: number_at(at + 4),
             messages: &arguments[at + 6..at + 6 + messages],
         };
@@ -348,6 +359,14 @@ fn epochs_before(
     ])
 }
 
+/// From where on entries of another epoch are looked for, behind one of these milliseconds.
+fn oldest_of_other(store: &Store, stream: &[u8], millis: u64) -> Result<Id, Refusal> {
+    let from = millis.saturating_sub(60_000);
+    let newest = store.newest(stream, 1)?;
+    let is_there = newest.iter().any(|newest| newest.id.0 >= from);
+    Ok((if is_there { from } else { 0 }, 0))
+}
+
 /// `read.lua`.
 pub(super) fn read(
     store: &Store,
@@ -363,6 +382,9 @@ pub(super) fn read(
     };
     let (count, most) = (setting(0) as usize, setting(1));
     let (room, has_stream) = place(store, (stream, keys[1].as_bytes()), false)?;
+    if store.newest(stream, usize::MAX)?.len() > ENTRIES_MAX {
+        return Err("FOREIGN stream of more entries than a gateway keeps".into());
+    }
     if room.epoch == 0 {
         return Ok(RedisValue::Array(Vec::new()));
     }
@@ -387,7 +409,7 @@ pub(super) fn read(
     let found = if arguments.len() == 2 {
         store.newest(stream, usize::MAX)?
     } else if is_other {
-        let from = (setting(3).saturating_sub(60_000), 0);
+        let from = oldest_of_other(store, stream, setting(3))?;
         store.range(stream, (from, true), usize::MAX)?
     } else {
         store.range(stream, ((setting(3), setting(4)), false), usize::MAX)?

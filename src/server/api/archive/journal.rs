@@ -99,5 +99,6 @@ fn known(event: &ArchivedEvent) -> EventKnown<'_> {
         json: event.json.as_deref(),
         meta: event.meta.as_deref(),
         origin: &event.origin,
+        accepted: None,
     }
 }

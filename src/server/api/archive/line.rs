@@ -36,6 +36,8 @@ pub(super) struct EventKnown<'a> {
     /// JSON, as text.
     pub(super) meta: Option<&'a str>,
     pub(super) origin: &'a str,
+    /// When the node accepted it, if `at` is of another clock: in microseconds since 1970.
+    pub(super) accepted: Option<u64>,
 }
 
 /// Writes an answer.
@@ -72,6 +74,7 @@ impl LineWriter {
         let ids = ids.filter(|(_, session_id)| !session_id.is_empty());
         let business_id = ids.and_then(|(id, _)| id.parse::<u64>().ok());
         let at = self.at(placed.at);
+        let accepted = known.accepted.map(|micros| self.at(micros));
         let mut line = Map::new();
         let mut set = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
         set("cursor", cursor.into());
@@ -91,6 +94,9 @@ impl LineWriter {
         set("meta", known.meta.map_or(Value::Null, json));
         set("origin", known.origin.into());
         set("at", at.into());
+        if let Some(accepted) = accepted {
+            set("accepted", accepted.into());
+        }
         self.push(&Value::Object(line));
     }
 

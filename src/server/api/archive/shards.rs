@@ -261,6 +261,7 @@ fn known(kept: &KeptEvent) -> EventKnown<'_> {
         json: kept.json.as_deref(),
         meta: kept.meta.as_deref(),
         origin: &kept.origin,
+        accepted: kept.accepted,
     }
 }
 
