@@ -94,7 +94,7 @@ fn origins(criterion: &mut Criterion) {
     });
 }
 
-/// As `append.lua` publishes: where the first message is, then the envelope.
+/// As `append/rooms.lua` publishes: where the first message is, then the envelope.
 fn announced(first: u64, envelope: &[u8]) -> Vec<u8> {
     let place = [1, first, first].map(u64::to_be_bytes).concat();
     [&place[..], envelope].concat()

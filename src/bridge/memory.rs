@@ -28,14 +28,14 @@ pub(crate) const GAPS: usize = streams::READS;
 /// Bytes of one page of a gap, without the message that passes them.
 pub(crate) const PAGE_BYTES: usize = streams::PAGE_BYTES;
 
-/// An entry of a room's stream beside the message: what `append.lua` adds as its weight.
+/// An entry of a room's stream beside the message: what `append/rooms.lua` adds as its weight.
 pub(crate) const ENTRY_BYTES: usize = 128;
 
 /// A room's keys in Redis beside the messages: its stream, the node of it that is partly trimmed, and a field
 /// for each origin and for the room itself.
 pub(crate) const ROOM_BYTES: usize = 8 * 1024 + (STREAM_ORIGINS + 1) * 256;
 
-/// Nodes that `append.lua` remembers in a room, however long they say nothing. Each of those that spoke there in the last
+/// Nodes that `append/rare.lua` remembers in a room, however long they say nothing. Each of those that spoke there in the last
 /// ten minutes has a field more, up to 1,024: who has that many has so much more in a few rooms.
 const STREAM_ORIGINS: usize = 64;
 

@@ -17,7 +17,7 @@ use crate::redis::value::RedisValue;
 /// Bytes before the envelope of an announcement.
 const PLACE_BYTES: usize = 24;
 
-/// Epochs before that of the newest entry, at most: what `append.lua` keeps.
+/// Epochs before that of the newest entry, at most: what `append/rare.lua` keeps.
 const BEFORE_MAX: usize = 8;
 
 /// The functions count up to there: no node has written more.

@@ -11,7 +11,7 @@
 //! reads says how far the one before was seen.
 //!
 //! ```text
-//! worker ─ publish ─> room ─ forward ─> outbox ─ batch ─> append.lua ─ XADD, PUBLISH ─┐
+//! worker ─ publish ─> room ─ forward ─> outbox ─ batch ─> append/  ─ XADD, PUBLISH ─┐
 //!                       └ waits in own ──────────────┐                                v
 //! worker <─ mailbox <─ room <─ deliver_taken <─── order: own, follower <─────── SUBSCRIBE
 //!                                                    ^      └ a gap ─> reads ─> read.lua

@@ -1,4 +1,4 @@
-//! What is appended and not answered: what follows is not to be appended before it, see `append.lua`.
+//! What is appended and not answered: what follows is not to be appended before it, see `append/rooms.lua`.
 //!
 //! Redis as a whole may refuse some and take what follows: those are sent again, so what follows waits for them. What is
 //! refused for its room alone is done with, and nothing waits for it.

@@ -21,7 +21,7 @@ end
 if newest and redis.call('XLEN', stream) > 16384 then
   return redis.error_reply('FOREIGN stream of more entries than a gateway keeps')
 end
--- As append.lua packs it.
+-- As append/rooms.lua packs it.
 local kept = redis.call('HMGET', KEYS[2], 'tail', 'before')
 local answer, known, offset = nil, nil, nil
 if kept[1] and #kept[1] == 64 then

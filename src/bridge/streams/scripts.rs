@@ -6,7 +6,12 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// Appends and publishes.
-pub(in crate::bridge) const APPEND: &str = include_str!("append.lua");
+pub(in crate::bridge) const APPEND: &str = concat!(
+    include_str!("append/head.lua"),
+    include_str!("append/rare.lua"),
+    include_str!("append/archive.lua"),
+    include_str!("append/rooms.lua"),
+);
 
 /// Reads the tail, and what is after a position.
 pub(super) const READ: &str = include_str!("read.lua");

@@ -3,7 +3,12 @@
 use crate::support::Redis;
 use crate::support::redis::{Conversation, Reply};
 
-pub(super) const APPEND: &str = include_str!("../../../src/bridge/streams/append.lua");
+pub(super) const APPEND: &str = concat!(
+    include_str!("../../../src/bridge/streams/append/head.lua"),
+    include_str!("../../../src/bridge/streams/append/rare.lua"),
+    include_str!("../../../src/bridge/streams/append/archive.lua"),
+    include_str!("../../../src/bridge/streams/append/rooms.lua"),
+);
 pub(super) const READ: &str = include_str!("../../../src/bridge/streams/read.lua");
 pub(super) const OLD_APPEND: &str = include_str!("../streams_before/append.lua");
 pub(super) const OLD_READ: &str = include_str!("../streams_before/read.lua");

@@ -9,7 +9,12 @@ use std::collections::BTreeMap;
 use supportal::internal::redis::RedisValue;
 
 /// Appends and publishes.
-pub(super) const APPEND: &str = include_str!("../../../src/bridge/streams/append.lua");
+pub(super) const APPEND: &str = concat!(
+    include_str!("../../../src/bridge/streams/append/head.lua"),
+    include_str!("../../../src/bridge/streams/append/rare.lua"),
+    include_str!("../../../src/bridge/streams/append/archive.lua"),
+    include_str!("../../../src/bridge/streams/append/rooms.lua"),
+);
 
 /// Reads a page.
 pub(super) const READ: &str = include_str!("../../../src/bridge/streams/read.lua");
@@ -94,7 +99,7 @@ struct Call<'a> {
     messages: &'a [Bytes],
 }
 
-/// `append.lua`. Fails as `is_writable` says at the first thing that it writes.
+/// The appending function. Fails as `is_writable` says at the first thing that it writes.
 pub(super) fn append(
     store: &mut Store,
     keys: &[String],
