@@ -184,15 +184,11 @@ impl RoomOrder {
             };
             tally.received += 1;
             match self.follower.arrival(at, may_deliver) {
-                StreamStep::Next => {
-                    self.count_lost(tally);
-                    self.take(envelope.head(), entry, context, ready, tally);
-                }
+                StreamStep::Next => self.take(envelope.head(), entry, context, ready, tally),
                 StreamStep::Known => tally.known += 1,
                 StreamStep::Later => {}
             }
         }
-        self.count_lost(tally);
         !self.follower.is_live() && !std::mem::replace(&mut self.is_queued, true)
     }
 
@@ -224,7 +220,12 @@ impl RoomOrder {
     ) -> Turned {
         let places: Vec<Position> = page.entries.iter().map(|entry| entry.at).collect();
         let turned = self.follower.turn(page.tail, &page.before, &places);
-        self.count_lost(tally);
+        // A page alone tells of losses. Counted before what it brings is taken in: whose number is missing may be among them.
+        let found = self.follower.take_account();
+        if found != Account::default() {
+            tally.account.missed = self.origins.lose(found.missed);
+            tally.account.resets = found.resets;
+        }
         for entry in &page.entries {
             tally.read += 1;
             let Ok(envelope) = Envelope::read(&entry.envelope) else {
@@ -254,16 +255,6 @@ impl RoomOrder {
         self.is_open = false;
         self.is_refused = true;
         self.is_queued = false;
-    }
-
-    /// What the follower has found out since the last time: before what arrived after that is taken.
-    fn count_lost(&mut self, tally: &mut HearTally) {
-        let found = self.follower.take_account();
-        if found != Account::default() {
-            let missed = self.origins.lose(found.missed);
-            tally.account.missed = tally.account.missed.saturating_add(missed);
-            tally.account.resets += found.resets;
-        }
     }
 
     fn take(
