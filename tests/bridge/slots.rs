@@ -51,6 +51,16 @@ fn slot(redis: &Redis, name: &str) -> i64 {
     }
 }
 
+fn stream(room: &str) -> String {
+    format!("supportal:stream:{{chat_1_{room}}}")
+}
+
+/// Rooms whose key or channel, so `named`, is in a slot of the first server.
+fn rooms_of_first(nodes: &[Redis], named: impl Fn(&str) -> String) -> impl Iterator<Item = String> {
+    let rooms = (0..).map(|number| format!("r{number}"));
+    rooms.filter(move |room| slot(&nodes[0], &named(room)) <= 5460)
+}
+
 /// How often this server was asked to subscribe.
 fn subscribed(redis: &Redis) -> u64 {
     let stats = redis.command(&["INFO", "commandstats"]);
@@ -164,21 +174,20 @@ fn a_slot_that_goes_away_and_comes_back_between_two_looks_is_subscribed_again() 
     let nodes = cluster(&["--cluster-allow-replica-migration", "no"]);
     let (left, right) = (node_at(&url(&nodes), &[]), node_at(&url(&nodes), &[]));
     [&left, &right].into_iter().for_each(until_up);
-    let of_first =
-        |room: &String| slot(&nodes[0], &format!("supportal:room:chat_1_{room}")) <= 5460;
-    let room = (0..).map(|n| format!("r{n}")).find(of_first).expect("one");
+    let channel = |room: &str| format!("supportal:room:chat_1_{room}");
+    let room = rooms_of_first(&nodes, channel).next().expect("one");
     let (mut ann, mut bob) = (left.join(&room), right.join(&room));
     [&left, &right]
         .into_iter()
         .for_each(|node| until_confirmed(node, 1.0));
-    let slot = slot(&nodes[0], &format!("supportal:room:chat_1_{room}")).to_string();
+    let slot = slot(&nodes[0], &channel(&room)).to_string();
     let ids = [0, 1].map(|node: usize| nodes[node].command(&["CLUSTER", "MYID"]));
     // In the first server's eyes alone, and within a moment.
     for id in [&ids[1], &ids[0]] {
         let words = ["CLUSTER", "SETSLOT", &slot, "NODE", id.text()];
         assert_eq!(nodes[0].command(&words).text(), "OK");
     }
-    until_both_hear(&nodes, &format!("supportal:room:chat_1_{room}"));
+    until_both_hear(&nodes, &channel(&room));
     say(&mut ann, "there");
     expect(&mut ann, "there");
     expect(&mut bob, "there");
@@ -192,13 +201,7 @@ fn a_slot_moves_with_its_stream_while_both_speak_and_there_is_one_order() {
     let nodes = cluster(&[]);
     let gateways = [(); 2].map(|()| stream_node_at(&url(&nodes), &["history.capacity=2000"]));
     gateways.iter().for_each(until_up);
-    let stream = |room: &str| format!("supportal:stream:{{chat_1_{room}}}");
-    let of_first = |room: &String| slot(&nodes[0], &stream(room)) <= 5460;
-    let rooms: Vec<String> = (0..)
-        .map(|n| format!("r{n}"))
-        .filter(of_first)
-        .take(4)
-        .collect();
+    let rooms: Vec<String> = rooms_of_first(&nodes, stream).take(4).collect();
     let mut members: Vec<(Client, Client)> = rooms
         .iter()
         .map(|room| (gateways[0].join(room), gateways[1].join(room)))
@@ -259,9 +262,7 @@ fn a_node_that_stands_while_a_slot_moves_thrice_has_all_that_was_said_meanwhile(
     let nodes = cluster(&[]);
     let gateways = [(); 2].map(|()| stream_node_at(&url(&nodes), &["history.capacity=2000"]));
     gateways.iter().for_each(until_up);
-    let stream = |room: &str| format!("supportal:stream:{{chat_1_{room}}}");
-    let of_first = |room: &String| slot(&nodes[0], &stream(room)) <= 5460;
-    let room = (0..).map(|n| format!("r{n}")).find(of_first).expect("one");
+    let room = rooms_of_first(&nodes, stream).next().expect("one");
     let (mut ann, mut bob) = (gateways[0].join(&room), gateways[1].join(&room));
     talk(&mut ann, 0..3);
     listen(&mut bob, 0..3);
